@@ -1,0 +1,323 @@
+"""Abstract execution: what can be known of a program without running it on arrays.
+
+A program's text is one of many for the same function. `Graph` forgets the text: each distinct value becomes a node
+(*value numbering*), constants fold, a few exact identities apply, and whatever cannot reach an update is dropped, a
+state too if no later update can depend on it. The digest hashes that graph, and `simplify` writes it down again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .errors import ProgramError
+from .folding import fold
+from .program import Operand, Program, Slot, Statement, number_temporaries
+from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SHAPES, SIZES, Kind, Shape
+
+Node = tuple[object, ...]
+"""``(function, *argument ids)``, ``("literal", value)``, ``("input", name)`` or ``("state", name)``."""
+
+_LEAVES = frozenset(("literal", "input", "state"))
+_FLOAT = struct.Struct("<f")
+_COMMUTES = {name for name, function in FUNCTIONS.items() if function.commutes}
+_ELEMENTWISE = {name for name, function in FUNCTIONS.items() if function.kind is Kind.ELEMENTWISE}
+
+
+def shapes_after(states: Iterable[Slot], statements: Iterable[Statement]) -> dict[str, Shape]:
+    """Return the shape of every variable after the statements have run (names not listed are scalars)."""
+    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | dict(states)
+    for target, function, operands in statements:
+        shapes[target] = FUNCTIONS[function].shape(
+            *(shapes.get(operand, Shape.SCALAR) if isinstance(operand, str) else Shape.SCALAR for operand in operands)
+        )
+    return shapes
+
+
+def check(program: Program) -> None:
+    """Raise ProgramError unless every operand is bound and every returned state fits its slot (mutants may not)."""
+    known = program.input_names.union(NUMBERS, SIZES)
+    for target, _, operands in program.statements:
+        for operand in operands:
+            if operand.__class__ is str and operand not in known:
+                raise ProgramError(f"{operand!r} is used before it is assigned")
+        known.add(target)
+    for operand in program.returns:
+        if isinstance(operand, str) and operand not in known:
+            raise ProgramError(f"{operand!r} is returned but never assigned")
+    if any(slot.shape is not Shape.FULL for slot in program.states):
+        shapes = shapes_after(program.states, program.statements)
+        for slot, value in zip(program.states, program.returns[1:], strict=True):
+            got = shapes.get(value, Shape.SCALAR) if isinstance(value, str) else Shape.SCALAR
+            if got & ~slot.shape:
+                raise ProgramError(f"state {slot.name!r} is declared {slot.shape.label} but is returned as {got.label}")
+
+
+@dataclass
+class Graph:
+    """The values of a program, each once.
+
+    Attributes:
+        nodes: in an order in which arguments come first.
+        names: for each node the variable that first held it ("" for none).
+        update: the node of the update.
+        states: by name, the node of the new value.
+        live: the nodes that an update, now or later, depends on.
+    """
+
+    nodes: list[Node]
+    names: list[str]
+    update: int
+    states: dict[str, int]
+    live: set[int]
+
+    @classmethod
+    def of(cls, program: Program, *, defaults: bool) -> Graph:
+        """Number the values of a program; with `defaults`, hyperparameters are the literals of their defaults."""
+        nodes: list[Node] = []
+        names: list[str] = []
+        index: dict[Node | bytes, int] = {}
+
+        def add(key: Node | bytes, node: Node, name: str = "") -> int:
+            found = index.get(key)
+            if found is None:
+                found = index[key] = len(nodes)
+                nodes.append(node)
+                names.append(name)
+            return found
+
+        def literal(value: float) -> int:
+            return add(_FLOAT.pack(value), ("literal", value))
+
+        bound: dict[str, int] = {}
+        states = dict(program.states)
+        for name in program.inputs:
+            node: Node = ("state" if name in states else "input", name)
+            bound[name] = add(node, node)
+        for name, default in program.hyperparameters:
+            bound[name] = literal(default) if defaults else add(("input", name), ("input", name))
+
+        def read(operand: Operand) -> int:
+            if operand.__class__ is float:
+                return literal(operand)  # pyright: ignore[reportArgumentType]
+            found = bound.get(operand)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            if found is None:
+                if operand in NUMBERS:
+                    return literal(NUMBERS[operand])
+                if operand in SIZES:
+                    return add(("input", operand), ("input", operand))
+                raise ProgramError(f"{operand!r} is used before it is assigned")
+            return found
+
+        for target, function, operands in program.statements:
+            arguments = [read(operand) for operand in operands]
+            contents = [nodes[argument] for argument in arguments]
+            value = _identity(function, arguments, contents)
+            if value is None:
+                node = (function, *arguments)
+                if function in _COMMUTES and arguments[0] > arguments[1]:
+                    bound[target] = add((function, arguments[1], arguments[0]), node, target)
+                else:
+                    bound[target] = add(node, node, target)
+            else:
+                bound[target] = literal(value) if value.__class__ is float else value  # pyright: ignore
+        returns = [read(operand) for operand in program.returns]
+        graph = cls(nodes, names, returns[0], dict(zip(states, returns[1:], strict=True)), set())
+        graph._find_live()
+        return graph
+
+    def _find_live(self) -> None:
+        waiting = [self.update]
+        live, nodes = self.live, self.nodes
+        while waiting:
+            i = waiting.pop()
+            if i not in live:
+                live.add(i)
+                node = nodes[i]
+                if node[0] == "state":
+                    waiting.append(self.states[node[1]])  # pyright: ignore[reportArgumentType]
+                elif node[0] not in _LEAVES:
+                    waiting.extend(node[1:])  # pyright: ignore[reportArgumentType]
+
+    def live_states(self) -> list[str]:
+        """Names of the states that a later update can depend on."""
+        return [str(self.nodes[i][1]) for i in self.live if self.nodes[i][0] == "state"]
+
+
+def _identity(function: str, arguments: list[int], contents: list[Node]) -> int | float | None:
+    """Return the node, or the literal's value, that a function of nodes is for certain equal to, or None."""
+    values = [content[1] if content[0] == "literal" else None for content in contents]
+    if values.count(None) < len(values):
+        if function in _ELEMENTWISE and None not in values:
+            return fold(function, values)  # pyright: ignore[reportArgumentType]
+        last = values[-1]
+        if last == 1 and function in ("multiply", "divide", "power"):
+            return arguments[0]
+        if last == 0 and function in ("add", "subtract"):
+            return arguments[0]
+        if function == "interp" and last in (0, 1):
+            return arguments[int(last)]  # pyright: ignore[reportArgumentType]
+        if (function == "multiply" and values[0] == 1) or (function == "add" and values[0] == 0):
+            return arguments[1]
+    if function == "negative":
+        return contents[0][1] if contents[0][0] == "negative" else None  # pyright: ignore[reportReturnType]
+    if len(arguments) > 1 and arguments[-1] == arguments[-2] and function in ("where", "maximum", "minimum"):
+        return arguments[-1]
+    return None
+
+
+# --- digest ----------------------------------------------------------------------------------------------------------
+
+_MASK = (1 << 128) - 1
+_MULTIPLIER = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, bits well spread (golden ratio)
+
+
+def _seed(*parts: str) -> int:
+    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest(), "little")
+
+
+_SEEDS = {name: _seed("function", name) for name in FUNCTIONS}
+_INPUT_SEEDS = {name: _seed("input", name) for name in (*INPUT_SHAPES, *SIZES)}
+_STATE_SEEDS = {shape: _seed("state", shape.label) for shape in SHAPES.values()}
+_LITERAL_SEED = _seed("literal")
+
+_Entry = tuple[int, int, tuple[int, ...], bool]  # a node, its function's seed, its arguments, whether they commute
+
+
+def digest(program: Program) -> str:
+    """Return the semantic hash of a program; see `Program.digest`.
+
+    States have no names here. Each starts as its shape, and is replaced, round after round, by the hash of its next
+    value in terms of the others, until a round tells no more states apart than the one before: then two states are
+    equal exactly if no step can tell them apart (Moore's partition refinement).
+    """
+    graph = Graph.of(program, defaults=True)
+    nodes = graph.nodes
+    shapes = dict(program.states)
+    hashes = [0] * len(nodes)
+    entries: list[_Entry] = []
+    slots: list[tuple[int, int]] = []
+    for i in sorted(graph.live):
+        node = nodes[i]
+        name: str = node[0]  # pyright: ignore[reportAssignmentType]
+        if name == "literal":
+            bits = int.from_bytes(_FLOAT.pack(node[1] or 0.0), "little")  # -0.0 is 0.0 here
+            hashes[i] = ((_LITERAL_SEED ^ bits) * _MULTIPLIER) & _MASK
+        elif name == "input":
+            hashes[i] = _INPUT_SEEDS[node[1]]  # pyright: ignore[reportArgumentType]
+        elif name == "state":
+            hashes[i] = _STATE_SEEDS[shapes[node[1]]]  # pyright: ignore[reportArgumentType]
+            slots.append((i, graph.states[node[1]]))  # pyright: ignore[reportArgumentType]
+        else:
+            entries.append((i, _SEEDS[name], node[1:], name in _COMMUTES))  # pyright: ignore[reportArgumentType]
+    _hash_nodes(hashes, entries)
+    classes = 0
+    while slots:
+        found = len({hashes[slot] for slot, _ in slots})
+        if found == classes:
+            break
+        classes = found
+        after = [((3 * hashes[slot] + hashes[new]) * _MULTIPLIER) & _MASK for slot, new in slots]
+        for (slot, _), value in zip(slots, after, strict=True):
+            hashes[slot] = value
+        _hash_nodes(hashes, entries)
+    return hashlib.blake2b(hashes[graph.update].to_bytes(16, "little"), digest_size=16).hexdigest()
+
+
+def _hash_nodes(hashes: list[int], entries: list[_Entry]) -> None:
+    for i, value, arguments, commutes in entries:
+        parts = [hashes[argument] for argument in arguments]
+        if commutes:
+            parts.sort()
+        for part in parts:
+            value = ((value ^ part) * _MULTIPLIER) & _MASK
+            value ^= value >> 67
+        hashes[i] = value
+
+
+# --- writing a graph down again --------------------------------------------------------------------------------------
+
+
+def simplify(program: Program) -> Program:
+    """Return the shortest program that `Graph` sees in this one; the function is kept, and so are names if free."""
+    graph = Graph.of(program, defaults=False)
+    live_states = set(graph.live_states())
+    nodes, live = graph.nodes, graph.live
+    states = tuple(slot for slot in program.states if slot.name in live_states)
+    results = [graph.update, *(graph.states[slot.name] for slot in states)]
+    uses = [0] * len(nodes)
+    order = [i for i in sorted(live) if nodes[i][0] not in _LEAVES]
+    for i in order:
+        for argument in nodes[i][1:]:
+            uses[argument] += 1  # pyright: ignore[reportArgumentType, reportCallIssue]
+    for i in results:
+        uses[i] += 1
+    read = {nodes[i][1] for i in live if nodes[i][0] in ("input", "state")}
+    inputs = tuple(name for name in program.inputs if name in read)
+    hyperparameters = tuple((name, default) for name, default in program.hyperparameters if name in read)
+
+    held: dict[str, int] = {str(nodes[i][1]): i for i in live if nodes[i][0] in ("input", "state")}
+    name_of: dict[int, str] = {i: name for name, i in held.items()}
+    left = list(uses)
+    fixed = {name for name, _ in hyperparameters} | {*NUMBERS, *SIZES}
+
+    def operand(i: int) -> Operand:
+        left[i] -= 1
+        return float(nodes[i][1]) if nodes[i][0] == "literal" else name_of[i]  # pyright: ignore[reportArgumentType]
+
+    def free(name: str) -> bool:
+        return name not in fixed and (name not in held or left[held[name]] == 0)
+
+    statements: list[Statement] = []
+    temporaries = 0
+    for i in order:
+        function, *arguments = nodes[i]
+        operands = tuple(operand(argument) for argument in arguments)  # pyright: ignore[reportArgumentType]
+        name = graph.names[i]
+        if name.startswith("_") or not name:
+            temporaries += 1
+            name = f"_{temporaries}"
+        elif not free(name):
+            base, number = name.rstrip("0123456789"), 2
+            while not free(f"{base}{number}"):
+                number += 1
+            name = f"{base}{number}"
+        held[name] = i
+        name_of[i] = name
+        statements.append(Statement(name, str(function), operands))
+    returns = tuple(operand(i) for i in results)
+    return number_temporaries(Program(inputs, states, hyperparameters, tuple(statements), returns))
+
+
+def lift(program: Program) -> Program:
+    """Return the program with each literal, but 0, 1, 2 and their negatives, as a hyperparameter `c1`, `c2`, ..."""
+    taken = program.input_names | {statement.target for statement in program.statements}
+    names: dict[float, str] = {}
+
+    def operand(value: Operand) -> Operand:
+        if isinstance(value, str) or abs(value) in (0, 1, 2):
+            return value
+        if value not in names:
+            number = len(names) + 1
+            while f"c{number}" in taken:
+                number += 1
+            taken.add(f"c{number}")
+            names[value] = f"c{number}"
+        return names[value]
+
+    statements = tuple(s._replace(operands=tuple(map(operand, s.operands))) for s in program.statements)
+    returns = tuple(map(operand, program.returns))
+    hyperparameters = program.hyperparameters + tuple((name, value) for value, name in names.items())
+    return Program(program.inputs, program.states, hyperparameters, statements, returns)
+
+
+def cost(program: Program) -> int:
+    """Return the static cost of one step: the vocabulary's costs of all live functions, for one weight."""
+    graph = Graph.of(program, defaults=True)
+    return sum(
+        FUNCTIONS[str(graph.nodes[i][0])].cost
+        for i in graph.live
+        if graph.nodes[i][0] not in _LEAVES
+    )

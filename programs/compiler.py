@@ -1,0 +1,121 @@
+"""The compiler: a program as JAX operations, statement by statement, on one leaf at a time.
+
+`update_function` gives what `transform.transform` takes; `exporting` writes the same operations down as source. The
+two must stay in step: an exported file has the same jaxpr as the rule it came from.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from . import operations
+from .program import Operand, Program
+from .vocabulary import FUNCTIONS, INPUTS, NUMBERS, SIZES, Kind, Shape
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "power": operator.pow,
+    "negative": operator.neg,
+}
+
+
+class Step(NamedTuple):
+    """A statement, and how it is carried out."""
+
+    target: str
+    function: str
+    operands: tuple[Operand, ...]
+    spread: tuple[bool, ...]  # which operands are repeated to the leaf's shape first
+    operator: bool  # whether Python's operator stands for the function
+
+
+def plan(program: Program) -> list[Step]:
+    """Return the statements of a program with what its two forms, traced here and written in an export, must share.
+
+    Division and powers of plain Python numbers are calls of `jax.numpy`: Python's own operators raise on 1.0 / 0.0.
+    """
+    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | {"w": Shape.FULL, "g": Shape.FULL}
+    shapes |= dict(program.states)
+    numbers = {*NUMBERS, *SIZES, *(name for name, _ in program.hyperparameters)}
+    steps = []
+    for target, function, operands in program.statements:
+        given = [shapes.get(o, Shape.SCALAR) if isinstance(o, str) else Shape.SCALAR for o in operands]
+        shapes[target] = FUNCTIONS[function].shape(*given)
+        kind = FUNCTIONS[function].kind
+        repeats = kind is not Kind.ELEMENTWISE and function not in ("mean", "rms")
+        spread = tuple(repeats and shape is not Shape.FULL for shape in given)
+        plain = all(not isinstance(o, str) or o in numbers for o in operands)
+        uses_operator = function in OPERATORS and not (plain and function in ("divide", "power"))
+        if plain and uses_operator:
+            numbers.add(target)
+        else:
+            numbers.discard(target)
+        steps.append(Step(target, function, operands, spread, uses_operator))
+    return steps
+
+
+def implementation(function: str) -> Callable[..., Any]:
+    """Return the JAX function for a word: ours where `operations` has one, else that of `jax.numpy`."""
+    return getattr(operations, function, None) or getattr(jnp, function)
+
+
+def has_tree_functions(program: Program) -> bool:
+    """Tell whether a program mixes leaves."""
+    return any(FUNCTIONS[s.function].kind in (Kind.TREE, Kind.TREE_SCALED) for s in program.statements)
+
+
+def reads(program: Program) -> tuple[str, ...]:
+    """Return which of `w`, `g`, `lr`, `t`, `progress`, `shape` the function of a leaf takes."""
+    names = {o for s in program.statements for o in s.operands if isinstance(o, str)} | {*map(str, program.returns)}
+    shape = bool(names & set(SIZES)) or any(any(step.spread) for step in plan(program))
+    return (*(name for name in program.inputs if name in INPUTS), *(["shape"] if shape else []))
+
+
+def update_function(program: Program) -> Callable[..., Any]:
+    """Return the function of one leaf: keyword arguments to (update, states...), or a generator of that.
+
+    The arguments are what `reads` names, the states and the hyperparameters; see `operations.run_leaves`.
+    """
+    steps = plan(program)
+
+    def run(inputs: dict[str, Any]) -> Generator[Any, Any, tuple[Any, ...]]:
+        shape = inputs.get("shape")
+        bound: dict[str, Any] = {**NUMBERS, **inputs}
+        if shape is not None:
+            bound |= {name: getattr(operations, name)(shape) for name in SIZES}
+
+        def value(operand: Operand) -> Any:
+            return bound[operand] if isinstance(operand, str) else operand
+
+        for target, function, operands, spread, uses_operator in steps:
+            values = [value(operand) for operand in operands]
+            wide = [operations.spread(v, shape) if s else v for v, s in zip(values, spread, strict=True)]
+            match function:
+                case "global_norm":
+                    bound[target] = jnp.sqrt((yield operations.sum_of_squares(*wide)))
+                case "global_dot":
+                    bound[target] = yield operations.dot(*wide)
+                case "clip_by_global_norm":
+                    bound[target] = operations.clip_by_total(*values, (yield operations.sum_of_squares(wide[0])))
+                case _:
+                    call = OPERATORS[function] if uses_operator else implementation(function)
+                    bound[target] = call(*wide)
+        return tuple(value(operand) for operand in program.returns)
+
+    def update(**inputs: Any) -> Any:
+        if has_tree_functions(program):
+            return run(inputs)
+        try:
+            next(run(inputs))
+        except StopIteration as stop:
+            return stop.value
+        raise AssertionError("a program without tree functions does not yield")
+
+    return update

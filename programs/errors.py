@@ -1,0 +1,24 @@
+"""The one exception that a faulty program or rule file raises."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RulesmithError(Exception):
+    """Something a user can put right. Its text is one line: what is wrong, where, and what would be right."""
+
+
+class ProgramError(RulesmithError):
+    """A program that is not in the language, with the line (1-based, or None) at which that shows."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        self.line = line
+        super().__init__(message if line is None else f"line {line}: {message}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the known name closest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

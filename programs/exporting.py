@@ -1,0 +1,164 @@
+"""Rules as files of Python that need only jax and optax.
+
+An exported file is put together from source that is tested here: the helpers of `operations`, the transform of
+`transform`, and the program written as the very operations that `compiler` traces. So it gives the same jaxpr.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import textwrap
+from typing import TYPE_CHECKING
+
+from . import operations, transform
+from .compiler import has_tree_functions, plan, reads
+from .program import Operand, Program, body_lines, call_node
+from .vocabulary import NUMBERS, SIZES
+
+if TYPE_CHECKING:
+    from .rule import Rule
+
+_HELPERS = {name: f for name, f in vars(operations).items() if inspect.isfunction(f)}
+
+
+def _format(source: str) -> str:
+    from ruff import find_ruff_bin
+
+    command = [find_ruff_bin(), "format", "--isolated", "--line-length", "100", "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
+
+
+def _number(value: float) -> ast.expr:
+    return ast.UnaryOp(ast.USub(), ast.Constant(-value)) if value < 0 else ast.Constant(value)
+
+
+def _call(function: str, *operands: ast.expr) -> ast.expr:
+    return ast.Call(ast.parse(function, mode="eval").body, list(operands), [])
+
+
+def update_source(program: Program, name: str = "update") -> str:
+    """Return the source of the function of one leaf, the written twin of `compiler.update_function`."""
+    steps = plan(program)
+    own = program.input_names
+
+    def leaf(operand: Operand) -> ast.expr:
+        if not isinstance(operand, str):
+            return _number(operand)
+        if operand in NUMBERS and operand not in own:
+            return _number(NUMBERS[operand])
+        return _call(operand, ast.Name("shape")) if operand in SIZES else ast.Name(operand)
+
+    def call(i: int, operands: list[ast.expr]) -> ast.expr:
+        step = steps[i]
+        wide = [
+            _call("spread", o, ast.Name("shape")) if spread else o for o, spread in zip(operands, step.spread, strict=True)
+        ]
+        match step.function:
+            case "global_norm":
+                return _call("jnp.sqrt", ast.Yield(_call("sum_of_squares", *wide)))
+            case "global_dot":
+                return ast.Yield(_call("dot", *wide))
+            case "clip_by_global_norm":
+                return _call("clip_by_total", *operands, ast.Yield(_call("sum_of_squares", wide[0])))
+        if step.operator:
+            return call_node(step.function, wide)
+        ours = step.function in _HELPERS
+        return _call(step.function if ours else f"jnp.{step.function}", *wide)
+
+    arguments = [
+        *(n for n in reads(program) if n != "shape"),
+        *(slot.name for slot in program.states),
+        *(hyper for hyper, _ in program.hyperparameters),
+        *(["shape"] if "shape" in reads(program) else []),
+    ]
+    lines = body_lines(program, leaf, call)
+    if len(program.returns) == 1:
+        lines[-1] += ","  # a tuple in any case
+    return f"def {name}({', '.join(arguments)}):\n" + textwrap.indent("\n".join(lines), "    ") + "\n"
+
+
+def _helpers(sources: list[str], names: set[str]) -> str:
+    """Return the source of the helpers that the sources call, and of those that these call."""
+    wanted = set(names)
+    queue = [*sources, *(inspect.getsource(_HELPERS[name]) for name in names)]
+    while queue:
+        for name in re.findall(r"\b(\w+)\(", queue.pop()):
+            if name in _HELPERS and name not in wanted:
+                wanted.add(name)
+                queue.append(inspect.getsource(_HELPERS[name]))
+    return "\n\n".join(inspect.getsource(f) for name, f in _HELPERS.items() if name in wanted)
+
+
+def program_source(program: Program) -> str:
+    """Return runnable source of a program's function of one leaf; see `Program.to_python`."""
+    source = update_source(program)
+    if has_tree_functions(program):
+        source = "# A generator: it yields its leaf's share of a number over all leaves, and is sent the sum.\n" + source
+    return _format(f"import jax\nimport jax.numpy as jnp\n\n\n{_helpers([source], set())}\n\n{source}")
+
+
+def _docstring(rule: Rule) -> str:
+    parts = [f"{rule.name}: {rule.description}" if rule.description else rule.name]
+    for label, program in rule.programs.items():
+        title = "The program:" if label == "all" else f"The program for {label} leaves:"
+        parts.append(title + "\n\n" + textwrap.indent(program.to_text().rstrip(), "    "))
+    if rule.learning_rate:
+        parts.append("Learning rates to try: {:g} to {:g}.".format(*rule.learning_rate))
+    for title, table in (("Origin", rule.provenance), ("Evidence", rule.evidence)):
+        if table:
+            parts.append(f"{title}:\n" + "\n".join(f"    {key}: {value}" for key, value in table.items()))
+    parts.append("The update that a program returns is subtracted from the weights. Written by `rulesmith export`.")
+    text = "\n\n".join(parts)
+    text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    return '"""' + text.replace("\\", "\\\\").replace('"""', "'''").rstrip('"') + '\n"""\n'
+
+
+def rule_source(rule: Rule) -> str:
+    """Return a rule as the text of a Python module with one function that makes its optax transform."""
+    single = list(rule.programs) == ["all"]
+    sources, calls = [], []
+    for label, program in rule.programs.items():
+        name = "update" if single else f"update_{label}"
+        sources.append(update_source(program, name))
+        slots = {slot.name: slot.shape.label for slot in program.states}
+        values = "{" + ", ".join(f"{hyper!r}: {hyper}" for hyper, _ in program.hyperparameters) + "}"
+        # The mask is of weight decay: a program without it takes none.
+        mask = "mask" if "weight_decay" in dict(program.hyperparameters) else "None"
+        arguments = f"{name}, {reads(program)!r}, {slots!r}, learning_rate, {values}, total_steps, {mask}, state_dtype"
+        calls.append((label, f"transform({arguments})"))
+    if single:
+        body = f"    return {calls[0][1]}\n"
+    else:
+        body = (
+            "    return optax.multi_transform(\n        {"
+            + ", ".join(f"{label!r}: {call}" for label, call in calls)
+            + "},\n        leaf_classes,\n    )\n"
+        )
+    needs = [f"total_steps={'None' if not rule.needs_total_steps else ''}".rstrip("=")]
+    signature = ", ".join(
+        ["learning_rate", *(f"{name}={value!r}" for name, value in rule.hyperparameters.items()), "*", *needs]
+        + ["mask=None", "state_dtype=None"]
+    )
+    options = "total_steps: length of the training" if rule.needs_total_steps else "total_steps: not used"
+    text = f'''"""Return the optax transform.
+
+    learning_rate: number or schedule; mask: leaves with weight decay; state_dtype: type of the states;
+    {options}.
+    """'''
+    parts = [
+        _docstring(rule),
+        "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
+        *sources,
+        f"def {rule.function_name}({signature}):\n    {text}\n{body}",
+        _helpers(sources, {"run_leaves"}),
+        inspect.getsource(transform.RuleState),
+        inspect.getsource(transform.transform),
+    ]
+    if not single:
+        parts.append(inspect.getsource(transform.leaf_classes))
+    return _format("\n\n".join(parts))
+
+

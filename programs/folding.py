@@ -1,0 +1,115 @@
+"""What the words compute, in NumPy and float64: for folding constants and for fingerprints.
+
+Written apart from the JAX versions in `operations`, so that tests can hold one against the other. Functions that look
+at a leaf's shape work on arrays of ``(leaves, cols, rows)``; constants fold through the elementwise ones only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of Muon's quintic iteration (Jordan et al. 2024)."""
+NEWTON_SCHULZ_STEPS = 5
+
+_Array = Any
+
+
+def _where(a: _Array, b: _Array, x: _Array, y: _Array) -> _Array:
+    return np.where(a > b, x, y)
+
+
+ELEMENTWISE: dict[str, Callable[..., _Array]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "power": np.power,
+    "abs": np.abs,
+    "negative": np.negative,
+    "reciprocal": lambda x: 1.0 / x,
+    "sign": np.sign,
+    "square": np.square,
+    "sqrt": lambda x: np.sqrt(np.abs(x)),
+    "cube": lambda x: x * x * x,
+    "cbrt": np.cbrt,
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "exp10": lambda x: np.power(10.0, x),
+    "expm1": np.expm1,
+    "log": lambda x: np.log(np.abs(x)),
+    "log2": lambda x: np.log2(np.abs(x)),
+    "log10": lambda x: np.log10(np.abs(x)),
+    "log1p": lambda x: np.where(x > -1, np.log1p(np.maximum(x, -1)), np.log(np.abs(1 + x))),
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "arcsin": np.arcsin,
+    "arccos": np.arccos,
+    "arctan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "arcsinh": np.arcsinh,
+    "arccosh": np.arccosh,
+    "arctanh": np.arctanh,
+    "interp": lambda x, y, a: (1 - a) * x + a * y,
+    "clip": lambda x, c: np.maximum(np.minimum(x, np.abs(c)), -np.abs(c)),
+    "where": _where,
+}
+
+
+def fold(function: str, arguments: list[float]) -> float | None:
+    """Return the value of an elementwise function of constants, or None where it is not finite in float32."""
+    with np.errstate(all="ignore"):
+        value = float(ELEMENTWISE[function](*(np.float64(argument) for argument in arguments)))
+        return value if np.isfinite(np.float32(value)) else None
+
+
+def _cosine(product: _Array, x: _Array, y: _Array) -> _Array:
+    scale = np.sqrt(x) * np.sqrt(y)
+    return np.where(scale > 0, product / np.where(scale > 0, scale, 1.0), 0.0)
+
+
+def _sum(x: _Array) -> _Array:
+    return np.sum(x, axis=(-2, -1), keepdims=True)
+
+
+def _clip_by_global_norm(x: _Array, c: _Array) -> _Array:
+    total = np.sqrt(np.sum(x * x))
+    return np.where(total > np.abs(c), x * (np.abs(c) / np.where(total > 0, total, 1.0)), x)
+
+
+def orthogonalize(x: _Array) -> _Array:
+    """Five Newton-Schulz steps on the last two axes, as in Muon."""
+    a, b, c = NEWTON_SCHULZ
+    length = np.sqrt(_sum(x * x))
+    x = x / np.where(length > 0, length, 1.0)
+    turned = x.shape[-2] > x.shape[-1]
+    x = np.swapaxes(x, -1, -2) if turned else x
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ np.swapaxes(x, -1, -2)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return np.swapaxes(x, -1, -2) if turned else x
+
+
+SHAPED: dict[str, Callable[..., _Array]] = {
+    "dot": lambda x, y: _sum(x * y),
+    "cosine_similarity": lambda x, y: _cosine(_sum(x * y), _sum(x * x), _sum(y * y)),
+    "norm": lambda x: np.sqrt(_sum(x * x)),
+    "global_norm": lambda x: np.sqrt(np.sum(x * x)),
+    "global_dot": lambda x, y: np.sum(x * y),
+    "clip_by_global_norm": _clip_by_global_norm,
+    "mean": lambda x: np.mean(x, axis=(-2, -1), keepdims=True),
+    "rms": lambda x: np.sqrt(np.mean(x * x, axis=(-2, -1), keepdims=True)),
+    "row_mean": lambda x: np.mean(x, axis=-2, keepdims=True),
+    "col_mean": lambda x: np.mean(x, axis=-1, keepdims=True),
+    "row_norm": lambda x: np.sqrt(np.sum(x * x, axis=-2, keepdims=True)),
+    "col_norm": lambda x: np.sqrt(np.sum(x * x, axis=-1, keepdims=True)),
+    "orthogonalize": orthogonalize,
+}

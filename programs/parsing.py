@@ -1,0 +1,294 @@
+"""From text to `Program`: Python's grammar through `ast`, our own meaning. Nothing of the text is ever executed."""
+
+from __future__ import annotations
+
+import ast
+import math
+
+from .errors import ProgramError, nearest
+from .program import Operand, Program, Slot, Statement, number_temporaries
+from .vocabulary import FUNCTIONS, INPUTS, KEPT, NUMBERS, RESERVED, SHAPES, Shape
+
+MAX_BYTES = 20_000
+MAX_NESTING = 40
+MAX_STATEMENTS = 500
+MAX_STATES = 4
+MAX_DIGITS = 40
+MAX_NAME = 64
+"""Limits on the text, checked before Python's parser sees it (which takes half a minute for a million statements)."""
+
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.Pow: "power",
+}
+
+_WHAT_IS_ALLOWED = "a program is one function: assignments to names, then one return"
+
+
+def parse(text: str) -> Program:
+    """Return the program that `text` spells; see `Program.parse`."""
+    _check_text(text)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise ProgramError(f"not Python: {error.msg}", error.lineno) from None
+    except (ValueError, RecursionError, MemoryError, OverflowError):
+        raise ProgramError("not Python: the text cannot be parsed") from None
+    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
+        line = next((node.lineno for node in tree.body if not isinstance(node, ast.FunctionDef)), None)
+        raise ProgramError(f"expected one function 'def update(...)' and nothing else; {_WHAT_IS_ALLOWED}", line)
+    try:
+        return number_temporaries(_Flattener(tree.body[0]).program())
+    except RecursionError:
+        raise ProgramError(f"nested too deeply; at most {MAX_NESTING} levels are allowed") from None
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MAX_BYTES:
+        raise ProgramError(f"the text has {len(text):,} characters; at most {MAX_BYTES:,} are allowed")
+    depth = statements = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.isascii():
+            odd = next(character for character in line if not character.isascii())
+            raise ProgramError(f"{odd!r} (U+{ord(odd):04X}) is not ASCII; names and numbers are plain ASCII", number)
+        odd = next((c for c in line if not c.isprintable() and c not in "\t\r"), None)
+        if odd is not None:
+            raise ProgramError(f"control character U+{ord(odd):04X} in the text", number)
+        code = line.split("#", 1)[0]
+        statements += code.count("=") + code.count(";")
+        if statements > 3 * MAX_STATEMENTS:
+            raise ProgramError(f"too many statements; at most {MAX_STATEMENTS} are allowed", number)
+        run = longest = 0
+        prefixes = 0
+        for character in code:
+            if character in "([{":
+                depth += 1
+            elif character in ")]}":
+                depth = max(0, depth - 1)
+            # Signs in a row nest as brackets do.
+            prefixes = prefixes + 1 if character in "-+~" else prefixes if character == " " else 0
+            if depth + prefixes > MAX_NESTING:
+                raise ProgramError(f"nested too deeply; at most {MAX_NESTING} levels are allowed", number)
+            run = run + 1 if character.isdigit() else 0
+            longest = max(longest, run)
+        if longest > MAX_DIGITS:
+            raise ProgramError(f"a number with {longest} digits; at most {MAX_DIGITS} are allowed", number)
+
+
+class _Flattener:
+    """Walks one function's syntax tree and collects flat statements."""
+
+    def __init__(self, function: ast.FunctionDef) -> None:
+        self.function = function
+        self.statements: list[Statement] = []
+        self.temporaries = 0
+
+    def program(self) -> Program:
+        function = self.function
+        if function.name != "update":
+            raise ProgramError(f"the function is called {function.name!r}; it must be 'update'", function.lineno)
+        if function.decorator_list or function.returns or getattr(function, "type_params", None):
+            raise ProgramError("decorators, return annotations and type parameters are not allowed", function.lineno)
+        inputs, states, hyperparameters = self.signature(function.args)
+        self.defined = {*inputs, *(name for name, _ in hyperparameters), *(RESERVED - set(INPUTS))}
+        body = function.body
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            if not isinstance(body[0].value.value, str):
+                raise ProgramError(f"a bare number does nothing; {_WHAT_IS_ALLOWED}", body[0].lineno)
+            body = body[1:]  # a docstring
+        if not body or not isinstance(body[-1], ast.Return):
+            raise ProgramError("the return is missing: a program ends with 'return update, states...'", self.end())
+        for node in body[:-1]:
+            self.statement(node)
+        returns = self.returned(body[-1], states)
+        return Program(tuple(inputs), tuple(states), tuple(hyperparameters), tuple(self.statements), returns)
+
+    def end(self) -> int | None:
+        return self.function.end_lineno
+
+    def signature(self, arguments: ast.arguments) -> tuple[list[str], list[Slot], list[tuple[str, float]]]:
+        line = self.function.lineno
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs:
+            raise ProgramError("'*', '**' and '/' are not allowed in the signature", line)
+        names = [argument.arg for argument in arguments.args]
+        first_default = len(names) - len(arguments.defaults)
+        inputs: list[str] = []
+        states: list[Slot] = []
+        hyperparameters: list[tuple[str, float]] = []
+        for position, argument in enumerate(arguments.args):
+            name, line = argument.arg, argument.lineno
+            if name in names[:position]:
+                raise ProgramError(f"duplicate argument {name!r}", line)
+            if name.startswith("_"):
+                raise ProgramError(f"{name!r}: names do not begin with '_'", line)
+            if name not in NUMBERS or position < first_default:  # `eps=1e-8` is a common hyperparameter
+                self.check_name(name, line)
+            if position >= first_default:
+                if name in INPUTS or argument.annotation:
+                    raise ProgramError(f"{name!r} is an input or annotated, and takes no default", line)
+                default = arguments.defaults[position - first_default]
+                hyperparameters.append((name, self.number(default, f"the default of {name!r}")))
+                continue
+            if argument.annotation is not None and name in INPUTS:
+                raise ProgramError(f"{name!r} is an input and takes no annotation", line)
+            inputs.append(name)
+            if name not in INPUTS:
+                states.append(Slot(name, self.annotation(argument)))
+        if len(states) > MAX_STATES:
+            raise ProgramError(f"{len(states)} states; at most {MAX_STATES} are allowed", self.function.lineno)
+        return inputs, states, hyperparameters
+
+    def check_name(self, name: str, line: int) -> None:
+        if name in FUNCTIONS or name in SHAPES or (name in RESERVED and name not in INPUTS):
+            raise ProgramError(f"{name!r} is a word of the vocabulary; take another name", line)
+        if name in KEPT:
+            raise ProgramError(f"{name!r} is a word that exported files use; take another name", line)
+        if len(name) > MAX_NAME:
+            raise ProgramError(f"a name of more than {MAX_NAME} letters", line)
+
+    def annotation(self, argument: ast.arg) -> Shape:
+        if argument.annotation is None:
+            return Shape.FULL
+        if isinstance(argument.annotation, ast.Name) and argument.annotation.id in SHAPES:
+            return SHAPES[argument.annotation.id]
+        raise ProgramError(f"the shape of {argument.arg!r} is one of {', '.join(SHAPES)}", argument.lineno)
+
+    def number(self, node: ast.expr, what: str) -> float:
+        sign = 1.0
+        while isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            sign = -sign if isinstance(node.op, ast.USub) else sign
+            node = node.operand
+        if not isinstance(node, ast.Constant) or type(node.value) not in (int, float):
+            raise ProgramError(f"{what} must be a number", node.lineno)
+        try:
+            value = float(node.value)  # pyright: ignore[reportArgumentType]
+        except OverflowError:
+            value = math.inf
+        if not abs(value) <= 3.4028234e38:
+            raise ProgramError(f"{what} is too large for float32", node.lineno)
+        return sign * value
+
+    def statement(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.AugAssign):
+            operator = _OPERATORS.get(type(node.op))
+            if operator is None or not isinstance(node.target, ast.Name):
+                raise ProgramError("unknown assignment; write 'name = expression'", node.lineno)
+            left = self.operand(ast.copy_location(ast.Name(node.target.id), node))
+            self.assign(self.target(node.target), operator, (left, self.operand(node.value)), node.lineno)
+            return
+        if isinstance(node, ast.Return):
+            raise ProgramError("only the last statement may be a return", node.lineno)
+        if not isinstance(node, ast.Assign):
+            kind = type(node).__name__.lower()
+            raise ProgramError(f"'{kind}' is not allowed; {_WHAT_IS_ALLOWED}", node.lineno)
+        if len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
+            raise ProgramError("assign to one plain name at a time", node.lineno)
+        name = self.target(node.targets[0])
+        value = self.operand(node.value)
+        if isinstance(value, str) and value.startswith("_") and self.statements[-1].target == value:
+            self.statements[-1] = self.statements[-1]._replace(target=name)  # the expression was computed for this name
+        else:
+            self.assign(name, "multiply", (value, 1.0), node.lineno)  # a copy: the language has no statement for it
+        self.defined.add(name)
+
+    def target(self, node: ast.Name) -> str:
+        name = node.id
+        if name.startswith("_") and not name[1:].isdigit():
+            raise ProgramError(f"{name!r}: names do not begin with '_'", node.lineno)
+        self.check_name(name, node.lineno)
+        return f"_{name}" if name.startswith("_") else name  # kept apart from the temporaries made here
+
+    def assign(self, target: str, function: str, operands: tuple[Operand, ...], line: int) -> None:
+        if len(self.statements) >= MAX_STATEMENTS:
+            raise ProgramError(f"too many statements; at most {MAX_STATEMENTS} are allowed", line)
+        self.statements.append(Statement(target, function, operands))
+        self.defined.add(target)
+
+    def operand(self, node: ast.expr) -> Operand:
+        """Return the operand that stands for an expression, after adding the statements that compute it."""
+        match node:
+            case ast.Constant():
+                return self.number(node, "a literal")
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()):
+                return self.number(node, "a literal")
+            case ast.Name():
+                return self.variable(node)
+            case ast.UnaryOp(op=ast.USub()):
+                return self.compute("negative", [node.operand], node.lineno)
+            case ast.BinOp() if type(node.op) in _OPERATORS:
+                return self.compute(_OPERATORS[type(node.op)], [node.left, node.right], node.lineno)
+            case ast.Call():
+                return self.call(node)
+            case ast.Compare():
+                raise ProgramError("a comparison stands only in where(a > b, x, y)", node.lineno)
+            case ast.Attribute() | ast.Subscript():
+                raise ProgramError("attributes and subscripts are not part of the language", node.lineno)
+        raise ProgramError(f"'{type(node).__name__}' is not part of the language", node.lineno)
+
+    def variable(self, node: ast.Name) -> str:
+        name = f"_{node.id}" if node.id.startswith("_") else node.id
+        if name not in self.defined:
+            if node.id in FUNCTIONS:
+                raise ProgramError(f"{node.id!r} is a function; call it", node.lineno)
+            if node.id in INPUTS:
+                raise ProgramError(f"{node.id!r} is used but is not in the signature", node.lineno)
+            known = [name for name in self.defined if not name.startswith("_")]
+            raise ProgramError(f"{node.id!r} is used before it is assigned{nearest(node.id, known)}", node.lineno)
+        return name
+
+    def call(self, node: ast.Call) -> Operand:
+        if not isinstance(node.func, ast.Name):
+            raise ProgramError("attributes are not part of the language; call a function by its plain name", node.lineno)
+        name = node.func.id
+        if name not in FUNCTIONS:
+            raise ProgramError(f"unknown function {name!r}{nearest(name, FUNCTIONS)}", node.lineno)
+        if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
+            raise ProgramError(f"{name} takes plain arguments only", node.lineno)
+        arguments = list(node.args)
+        if name == "where":
+            compare = arguments[0] if arguments else None
+            if len(arguments) != 3 or not isinstance(compare, ast.Compare) or len(compare.ops) != 1:
+                raise ProgramError("write where(a > b, x, y)", node.lineno)
+            left, right = compare.left, compare.comparators[0]
+            if isinstance(compare.ops[0], ast.Lt):
+                left, right = right, left
+            elif not isinstance(compare.ops[0], ast.Gt):
+                raise ProgramError("where compares with '>' or '<' only", node.lineno)
+            arguments = [left, right, *arguments[1:]]
+        function = FUNCTIONS[name]
+        if len(arguments) != function.arity:
+            takes = f"{name}({', '.join(function.parameters)})"
+            raise ProgramError(f"{name} takes {function.arity} arguments, {takes}, not {len(arguments)}", node.lineno)
+        return self.compute(name, arguments, node.lineno)
+
+    def compute(self, function: str, arguments: list[ast.expr], line: int) -> str:
+        operands = tuple(self.operand(argument) for argument in arguments)
+        self.temporaries += 1
+        target = f"_t{self.temporaries}"
+        self.assign(target, function, operands, line)
+        return target
+
+    def returned(self, node: ast.Return, states: list[Slot]) -> tuple[Operand, ...]:
+        if node.value is None:
+            raise ProgramError("the return is empty: it gives the update, then the new states", node.lineno)
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        if len(values) != 1 + len(states):
+            expected = ", ".join(["update", *(slot.name for slot in states)])
+            raise ProgramError(f"the return has {len(values)} values; it must be {expected}", node.lineno)
+        returns = tuple(self.operand(value) for value in values)
+        shapes = self.shapes(states)
+        for slot, value in zip(states, returns[1:], strict=True):
+            got = shapes[value] if isinstance(value, str) else Shape.SCALAR
+            if got & ~slot.shape:
+                raise ProgramError(
+                    f"state {slot.name!r} is declared {slot.shape.label} but is returned as {got.label}", node.lineno
+                )
+        return returns
+
+    def shapes(self, states: list[Slot]) -> dict[str, Shape]:
+        from .analysis import shapes_after
+
+        return shapes_after(states, self.statements)

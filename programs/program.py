@@ -1,0 +1,262 @@
+"""A program: the text of an update rule as a value.
+
+A program is a list of statements ``target = function(operands)`` over named variables, then the names or literals it
+returns. Text with nested expressions is flattened; the variables made for that begin with ``_`` and disappear again
+in `Program.to_text` wherever they stood inside an expression, so text and program are two forms of one thing:
+``Program.parse(program.to_text()) == program``.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .vocabulary import Shape
+
+if TYPE_CHECKING:
+    import optax
+
+MAX_DEPTH = 6
+"""Expressions of a program's text are no deeper than this; what is deeper gets statements of its own."""
+
+Operand = str | float
+"""A variable's name, or a literal."""
+
+
+class Statement(NamedTuple):
+    """``target = function(*operands)``."""
+
+    target: str
+    function: str
+    operands: tuple[Operand, ...]
+
+
+class Slot(NamedTuple):
+    """A state of the program: what it keeps, for each leaf, from one step to the next; zeros at first."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Program:
+    """One update rule in the language.
+
+    Attributes:
+        inputs: those of `w`, `g`, `lr`, `t`, `progress` and the states that the signature names, in its order.
+        states: name and shape of each state, in the signature's order.
+        hyperparameters: names with their defaults, in the signature's order.
+        statements: the body.
+        returns: the update (to be subtracted from the weights), then the new value of each state.
+
+    Example:
+        >>> from rulesmith import Program
+        >>> momentum = Program.parse('''
+        ... def update(g, m, lr, decay=0.9):
+        ...     m = decay * m + g
+        ...     return lr * m, m
+        ... ''')
+        >>> momentum.hyperparameters
+        (('decay', 0.9),)
+        >>> Program.parse(momentum.to_text()) == momentum
+        True
+    """
+
+    inputs: tuple[str, ...]
+    states: tuple[Slot, ...]
+    hyperparameters: tuple[tuple[str, float], ...]
+    statements: tuple[Statement, ...]
+    returns: tuple[Operand, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Program:
+        """Return the program that `text` spells.
+
+        Raises:
+            ProgramError: the text is not a program; with the line and one sentence that says why.
+        """
+        from .parsing import parse
+
+        return parse(text)
+
+    def to_text(self) -> str:
+        """Return the program's text; `parse` of it gives an equal program."""
+        return _to_text(self)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What the program computes, as 32 hexadecimal digits.
+
+        Equal for programs that differ in names, order of commuting operands, dead code, repeated subexpressions or
+        unfolded constants only; hyperparameters count as their defaults. The same in every process and version.
+        """
+        from .analysis import digest
+
+        return digest(self)
+
+    def simplified(self) -> Program:
+        """Return a program for the same function without dead code, repetitions, and constants left to compute."""
+        from .analysis import simplify
+
+        return simplify(self)
+
+    def lifted(self) -> Program:
+        """Return the program with its literals as hyperparameters ``c1, c2, ...`` (equal literals share one)."""
+        from .analysis import lift
+
+        return lift(self)
+
+    def to_python(self) -> str:
+        """Return a Python function that computes the program with `jax.numpy`, as source text."""
+        from .exporting import program_source
+
+        return program_source(self)
+
+    def to_optax(self, learning_rate: Any, **options: Any) -> optax.GradientTransformation:
+        """Return the program as an optax transform; options as in `rulesmith.Rule.to_optax`."""
+        from .rule import Rule
+
+        return Rule.of(self).to_optax(learning_rate, **options)
+
+    @property
+    def input_names(self) -> set[str]:
+        """Every name that is bound before the first statement, but for the vocabulary's own constants."""
+        return {*self.inputs, *(name for name, _ in self.hyperparameters)}
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+
+def map_names(program: Program, rename: Callable[[str], str]) -> Program:
+    """Return the program with each variable's name `x` as ``rename(x)``."""
+
+    def operand(value: Operand) -> Operand:
+        return rename(value) if isinstance(value, str) else value
+
+    return Program(
+        tuple(rename(name) for name in program.inputs),
+        tuple(Slot(rename(name), shape) for name, shape in program.states),
+        tuple((rename(name), default) for name, default in program.hyperparameters),
+        tuple(Statement(rename(s.target), s.function, tuple(map(operand, s.operands))) for s in program.statements),
+        tuple(map(operand, program.returns)),
+    )
+
+
+def number_temporaries(program: Program) -> Program:
+    """Return the program with its variables in ``_`` renamed to ``_1, _2, ...`` in the order of their first use."""
+    names: dict[str, str] = {}
+
+    def rename(name: str) -> str:
+        if not name.startswith("_"):
+            return name
+        return names.setdefault(name, f"_{len(names) + 1}")
+
+    for statement in program.statements:
+        rename(statement.target)
+    return map_names(program, rename) if names else program
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+_OPERATORS: dict[str, type[ast.operator]] = {
+    "add": ast.Add,
+    "subtract": ast.Sub,
+    "multiply": ast.Mult,
+    "divide": ast.Div,
+    "power": ast.Pow,
+}
+
+
+def literal_node(value: float) -> ast.expr:
+    """Return the syntax tree of a number (a negative one as Python's parser would build it)."""
+    if value < 0:
+        return ast.UnaryOp(ast.USub(), literal_node(-value))
+    return ast.Constant(int(value) if value.is_integer() and value < 1e6 else value)
+
+
+def call_node(function: str, operands: list[ast.expr]) -> ast.expr:
+    """Return the syntax tree of a function of the vocabulary, with Python's operators where it has them."""
+    if function in _OPERATORS:
+        return ast.BinOp(operands[0], _OPERATORS[function](), operands[1])
+    if function == "negative" and not isinstance(operands[0], ast.Constant):
+        return ast.UnaryOp(ast.USub(), operands[0])
+    if function == "where":
+        operands = [ast.Compare(operands[0], [ast.Gt()], [operands[1]]), *operands[2:]]
+    return ast.Call(ast.Name(function), operands, [])
+
+
+def body_lines(
+    program: Program, leaf: Callable[[Operand], ast.expr], call: Callable[[int, list[ast.expr]], ast.expr]
+) -> list[str]:
+    """Return the body as lines of Python, temporaries folded back into the expressions they left.
+
+    `leaf` writes an operand, `call` a statement's function, given the statement's place and its operands.
+
+    A temporary is folded in if it is assigned and used once, and if flattening the expression would make it again at
+    the same place, which is so if it is the latest one still waiting for its use.
+    """
+    assigned = Counter(statement.target for statement in program.statements)
+    used = Counter(_names(operand for statement in program.statements for operand in statement.operands))
+    used.update(_names(program.returns))
+
+    def waits(name: Operand) -> bool:
+        return isinstance(name, str) and name.startswith("_") and assigned[name] == 1 and used[name] == 1
+
+    lines: list[str] = []
+    waiting: dict[str, tuple[ast.expr, int]] = {}  # by name: the expression and its depth, in the order made
+
+    def flush() -> None:
+        lines.extend(f"{name} = {ast.unparse(node)}" for name, (node, _) in waiting.items())
+        waiting.clear()
+
+    def take(operands: tuple[Operand, ...]) -> tuple[list[ast.expr], int]:
+        wanted = [operand for operand in operands if isinstance(operand, str) and waits(operand)]
+        foldable = wanted == list(waiting)[len(waiting) - len(wanted) :]
+        if not foldable or any(waiting[name][1] >= MAX_DEPTH for name in wanted):
+            flush()
+            wanted = []
+        folded = {name: waiting.pop(name) for name in wanted}
+        depth = 1 + max((depth for _, depth in folded.values()), default=0)
+        return [folded[o][0] if isinstance(o, str) and o in folded else leaf(o) for o in operands], depth
+
+    for i, (target, _, operands) in enumerate(program.statements):
+        arguments, depth = take(operands)
+        node = call(i, arguments)
+        if waits(target):
+            waiting[target] = (node, depth)
+        else:
+            flush()
+            lines.append(f"{target} = {ast.unparse(node)}")
+    results, _ = take(program.returns)
+    flush()
+    lines.append("return " + ", ".join(map(ast.unparse, results)))
+    return lines
+
+
+def signature_text(program: Program) -> str:
+    """Return the arguments of the program's text: inputs, annotated where not full, then hyperparameters."""
+    shapes = dict(program.states)
+    inputs = [
+        name if shapes.get(name, Shape.FULL) is Shape.FULL else f"{name}: {shapes[name].label}"
+        for name in program.inputs
+    ]
+    return ", ".join([*inputs, *(f"{name}={ast.unparse(literal_node(d))}" for name, d in program.hyperparameters)])
+
+
+def _names(operands: Iterable[Operand]) -> list[str]:
+    return [operand for operand in operands if isinstance(operand, str)]
+
+
+def _to_text(program: Program) -> str:
+    def leaf(operand: Operand) -> ast.expr:
+        return ast.Name(operand) if isinstance(operand, str) else literal_node(operand)
+
+    def call(i: int, operands: list[ast.expr]) -> ast.expr:
+        return call_node(program.statements[i].function, operands)
+
+    lines = body_lines(program, leaf, call)
+    return f"def update({signature_text(program)}):\n" + "".join(f"    {line}\n" for line in lines)

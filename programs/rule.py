@@ -1,0 +1,169 @@
+"""A rule: one program, or one for each class of leaves, with a name, ranges to tune in, and where it comes from."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import RulesmithError, nearest
+from .program import Program
+
+if TYPE_CHECKING:
+    import optax
+
+CLASSES = ("all", "matrix", "other")
+_OPTIONS = ("total_steps", "mask", "state_dtype")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule that trains networks.
+
+    Attributes:
+        name: letters, digits, ``_`` and ``-``.
+        programs: ``{"all": program}``, or one program for ``"matrix"`` leaves (two axes or more) and one for ``"other"``.
+        description: one line.
+        learning_rate: range of learning rates worth trying, or None.
+        ranges: the same for hyperparameters, by name.
+        provenance: where the rule comes from; `origin` names the paper, or rulesmith.
+        evidence: why to believe in it.
+    """
+
+    name: str
+    programs: Mapping[str, Program]
+    description: str = ""
+    learning_rate: tuple[float, float] | None = None
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", self.name):
+            raise RulesmithError(f"rule name {self.name!r}: a letter, then letters, digits, '_' and '-', 64 at most")
+        if set(self.programs) not in ({"all"}, {"matrix", "other"}):
+            raise RulesmithError("a rule has one program, or one for 'matrix' and one for 'other' leaves")
+        defaults: dict[str, float] = {}
+        for program in self.programs.values():
+            for name, default in program.hyperparameters:
+                if defaults.setdefault(name, default) != default:
+                    raise RulesmithError(f"hyperparameter {name!r} has two defaults: {defaults[name]} and {default}")
+        for name in self.ranges:
+            if name not in defaults:
+                raise RulesmithError(f"a range for {name!r}, which is no hyperparameter{nearest(name, defaults)}")
+
+    @classmethod
+    def of(cls, program: Program, name: str = "program") -> Rule:
+        """Return the rule that applies one program to every leaf."""
+        return cls(name, {"all": program})
+
+    @property
+    def program(self) -> Program:
+        """The program of a rule that has just one.
+
+        Raises:
+            RulesmithError: it has two.
+        """
+        if "all" not in self.programs:
+            raise RulesmithError(f"rule {self.name!r} has two programs, for matrix and other leaves; this takes one")
+        return self.programs["all"]
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """Defaults by name."""
+        return {name: value for program in self.programs.values() for name, value in program.hyperparameters}
+
+    @property
+    def needs_total_steps(self) -> bool:
+        """Whether the rule reads `progress`."""
+        return any("progress" in program.inputs for program in self.programs.values())
+
+    @property
+    def function_name(self) -> str:
+        """The rule's name as that of a Python function."""
+        name = self.name.replace("-", "_")
+        return f"{name}_" if keyword.iskeyword(name) else name
+
+    def to_optax(
+        self,
+        learning_rate: Any,
+        *,
+        total_steps: int | None = None,
+        mask: Any = None,
+        state_dtype: Any = None,
+        **hyperparameters: Any,
+    ) -> optax.GradientTransformation:
+        """Return the rule as an optax transform.
+
+        Args:
+            learning_rate: number, array, or schedule (function of the step, from 0).
+            total_steps: length of the training; needed by a rule that reads `progress`.
+            mask: as in `optax.adamw`: a tree of booleans, or a function of the parameters to one, that says which
+                leaves have weight decay. For rules with the hyperparameter `weight_decay`.
+            state_dtype: type of the states (by default that of the weights). Arithmetic is in float32 or wider.
+            **hyperparameters: instead of the rule's defaults.
+
+        Raises:
+            RulesmithError: an unknown hyperparameter, or an option that does not fit the rule.
+
+        Example:
+            >>> import jax.numpy as jnp, rulesmith
+            >>> tx = rulesmith.load("lion").to_optax(learning_rate=0.1, weight_decay=0.0)
+            >>> weights = jnp.ones(3)
+            >>> updates, state = tx.update(jnp.array([0.5, 0.0, -2.0]), tx.init(weights), weights)
+            >>> updates.tolist()
+            [-0.10000000149011612, -0.0, 0.10000000149011612]
+        """
+        import optax
+
+        from .compiler import reads, update_function
+        from .transform import leaf_classes, transform
+
+        values: dict[str, Any] = self.hyperparameters
+        for name in hyperparameters:
+            if name not in values:
+                known = ", ".join(values) or "none"
+                raise RulesmithError(
+                    f"{self.name} has no hyperparameter {name!r}{nearest(name, values)}; it has {known}"
+                )
+        values |= hyperparameters
+        if self.needs_total_steps and total_steps is None:
+            raise RulesmithError(f"{self.name} reads progress: pass total_steps, the length of the training")
+        if mask is not None and "weight_decay" not in values:
+            raise RulesmithError(f"{self.name} has no hyperparameter weight_decay, so no mask for it")
+        parts = {}
+        for label, program in self.programs.items():
+            own = {name: values[name] for name, _ in program.hyperparameters}
+            slots = {slot.name: slot.shape.label for slot in program.states}
+            masked = mask if "weight_decay" in own else None
+            parts[label] = transform(
+                update_function(program), reads(program), slots, learning_rate, own, total_steps, masked, state_dtype
+            )
+        if "all" in parts:
+            return parts["all"]
+        return optax.multi_transform(parts, leaf_classes)
+
+    @functools.cached_property
+    def optimizer(self) -> Callable[..., optax.GradientTransformation]:
+        """`to_optax` as a function with a signature of named arguments, as `optax.inject_hyperparams` needs it."""
+
+        def optimizer(learning_rate: Any, *arguments: Any, **options: Any) -> optax.GradientTransformation:
+            return self.to_optax(learning_rate, **dict(zip(self.hyperparameters, arguments)), **options)
+
+        kind = inspect.Parameter
+        parameters = [kind("learning_rate", kind.POSITIONAL_OR_KEYWORD)]
+        parameters += [kind(n, kind.POSITIONAL_OR_KEYWORD, default=v) for n, v in self.hyperparameters.items()]
+        parameters += [kind(name, kind.KEYWORD_ONLY, default=None) for name in _OPTIONS]
+        optimizer.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        optimizer.__name__ = optimizer.__qualname__ = self.function_name
+        return optimizer
+
+    def to_source(self) -> str:
+        """Return a Python module, formatted, that makes the same transform and needs only jax and optax."""
+        from .exporting import rule_source
+
+        return rule_source(self)

@@ -1,0 +1,1 @@
+"""Published rules with their evidence, and what reports on rules and runs."""
