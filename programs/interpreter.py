@@ -32,7 +32,6 @@ _OPCODES = {name: i for i, name in enumerate(FUNCTIONS)}
 _STATE = len(INPUTS)  # the first state's register
 _FIXED = {name: i for i, name in enumerate(INPUTS)} | {n: _STATE + MAX_STATES + i for i, n in enumerate(SIZES)}
 _POOL = _STATE + MAX_STATES + len(SIZES)  # the first register for literals and intermediate values
-_W, _G, _LR, _T, _PROGRESS = range(_STATE)
 _MAX_OPERANDS = max(function.arity for function in FUNCTIONS.values())
 
 
@@ -130,35 +129,48 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
 _WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by_global_norm": operations.clip_by_total}
 
 
-def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: int) -> optax.GradientTransformation:
-    """Return the optax transform of an encoded program, whose state is ``(step, registers)``.
+class InterpreterState(NamedTuple):
+    """What an interpreted program keeps.
+
+    Attributes:
+        count: steps done.
+        slots: the program's states; zeros at first, as is `count`.
+        scratch: the register file; literals and sizes stand in it from the start, all else is written in each step.
+    """
+
+    count: Int32[Array, ""]
+    slots: Float32[Array, "4 size"]
+    scratch: Float32[Array, "r size"]
+
+
+def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: Any) -> optax.GradientTransformation:
+    """Return the optax transform of an encoded program.
 
     Args:
         code: the program; may be traced.
         learning_rate: function of the step, from 0.
-        total_steps: length of the training, for `progress`.
+        total_steps: length of the training, for `progress`; may be traced.
     """
 
-    def init(params: Any) -> tuple[Array, Float32[Array, "r size"]]:
+    def init(params: Any) -> InterpreterState:
         flat, _ = ravel_pytree(params)
-        registers = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), flat.size))
+        scratch = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), flat.size))
         shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
         for name in SIZES:
             values = [np.full(math.prod(s), getattr(operations, name)(s), np.float32) for s in shapes]
-            registers = registers.at[_FIXED[name]].set(np.concatenate(values))
-        return jnp.zeros([], jnp.int32), registers
+            scratch = scratch.at[_FIXED[name]].set(np.concatenate(values))
+        return InterpreterState(jnp.zeros([], jnp.int32), jnp.zeros((MAX_STATES, flat.size)), scratch)
 
-    def step(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        count, registers = state
+    def step(updates: Any, state: Any, params: Any = None) -> tuple[Any, InterpreterState]:
+        count, slots, registers = state
         branches = _branches([leaf.shape for leaf in jax.tree.leaves(updates)])
+        opcodes, operands, targets, length, _, returns = jax.tree.map(jnp.asarray, code)
         gradient, unravel = ravel_pytree(updates)
         weights, _ = ravel_pytree(params)
-        registers = registers.at[_W].set(weights).at[_G].set(gradient)
         now = count.astype(jnp.float32)
-        for place, value in ((_LR, learning_rate(count)), (_T, now + 1.0), (_PROGRESS, now / total_steps)):
-            registers = registers.at[place].set(value)
-
-        opcodes, operands, targets, length, _, returns = jax.tree.map(jnp.asarray, code)
+        scalars = jnp.stack([learning_rate(count), now + 1.0, now / total_steps])
+        inputs = [weights[None], gradient[None], jnp.broadcast_to(scalars[:, None], (3, gradient.size)), slots]
+        registers = jax.lax.dynamic_update_slice_in_dim(registers, jnp.concatenate(inputs), 0, 0)
 
         def statement(i: Array, registers: Array) -> Array:
             result = jax.lax.switch(opcodes[i], branches, registers, operands[i])
@@ -166,8 +178,7 @@ def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: 
 
         registers = jax.lax.fori_loop(0, length, statement, registers)
         returned = registers[returns]
-        registers = jax.lax.dynamic_update_slice_in_dim(registers, returned[1:], _STATE, 0)
-        return unravel(-returned[0]), (count + 1, registers)
+        return unravel(-returned[0]), InterpreterState(count + 1, returned[1:], registers)
 
     return optax.GradientTransformation(init, step)
 

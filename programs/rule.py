@@ -56,6 +56,9 @@ class Rule:
             if name not in defaults:
                 raise RulesmithError(f"a range for {name!r}, which is no hyperparameter{nearest(name, defaults)}")
 
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.programs.items())))
+
     @classmethod
     def of(cls, program: Program, name: str = "program") -> Rule:
         """Return the rule that applies one program to every leaf."""

@@ -1,0 +1,109 @@
+"""The small networks of the tasks, as flax modules from a batch of inputs to a batch of outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+class Mlp(nn.Module):
+    """Dense layers with ReLU between them; inputs are flattened.
+
+    Attributes:
+        widths: outputs of each layer, the last one included.
+    """
+
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = x.reshape(len(x), -1)
+        for width in self.widths[:-1]:
+            x = nn.relu(nn.Dense(width)(x))
+        return nn.Dense(self.widths[-1])(x)
+
+
+class PatchConv(nn.Module):
+    """A 3 x 3 convolution with zero padding and a kernel (3, 3, in, out), as one product of patches and kernel.
+
+    Under `vmap` over networks a plain convolution becomes a grouped one, which XLA runs very slowly on CPUs.
+    """
+
+    features: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[-1]
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, channels, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        height, width = x.shape[1:3]
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        patches = [
+            padded[:, i : i + height : self.stride, j : j + width : self.stride] for i in range(3) for j in range(3)
+        ]
+        return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, self.features) + bias
+
+
+class Cnn(nn.Module):
+    """Two 3 x 3 convolutions of stride 2, then a dense layer."""
+
+    channels: tuple[int, int]
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for features in self.channels:
+            x = nn.relu(PatchConv(features, stride=2)(x))
+        return nn.Dense(self.classes)(x.reshape(len(x), -1))
+
+
+class CharMlp(nn.Module):
+    """The next character from an embedding of the ones before: inputs (batch, context), outputs (batch, vocabulary)."""
+
+    vocabulary: int
+    embedding: int
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        x = nn.Embed(self.vocabulary, self.embedding)(tokens)
+        return Mlp((*self.widths, self.vocabulary))(x)
+
+
+class CharGru(nn.Module):
+    """A gated recurrent net over characters: (batch, time) to (batch, time, vocabulary)."""
+
+    vocabulary: int
+    embedding: int
+    width: int
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        x = nn.Embed(self.vocabulary, self.embedding)(tokens)
+        x = nn.RNN(nn.GRUCell(self.width))(x)
+        return nn.Dense(self.vocabulary)(x)
+
+
+class CharTransformer(nn.Module):
+    """A causal transformer over characters, normalized before each block: (batch, time) to (batch, time, vocabulary)."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        time = tokens.shape[-1]
+        x = nn.Embed(self.vocabulary, self.width)(tokens) + nn.Embed(time, self.width)(jnp.arange(time))
+        mask = nn.make_causal_mask(tokens)
+        for _ in range(self.layers):
+            x = x + nn.SelfAttention(self.heads)(nn.LayerNorm()(x), mask)
+            hidden = nn.Dense(4 * self.width)(nn.LayerNorm()(x))
+            x = x + nn.Dense(self.width)(jax.nn.gelu(hidden))
+        return nn.Dense(self.vocabulary)(nn.LayerNorm()(x))

@@ -1,0 +1,65 @@
+"""Supervised tasks on real data that ships with the dependencies, and the three sets that a claim keeps apart."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+
+from ...programs import RulesmithError
+from ...programs.errors import nearest
+from .task import Examples, Splits, Task
+
+SETS: dict[str, tuple[str, ...]] = {
+    "search": ("digits-mlp-2k", "topics-mlp-2k", "digits-autoencoder-2k", "digits-cnn-2k"),
+    "selection": ("breast-cancer-mlp-20k", "iris-mlp-20k", "source-mlp-20k", "source-gru-20k"),
+    "held-out": tuple(
+        f"{name}-{size}"
+        for size in ("2k", "20k", "200k")
+        for name in ("docstrings-gru", "docstrings-transformer", "diabetes-mlp", "wine-mlp")
+    ),
+}
+"""Tasks to search on, to select on, and to make claims on. No data set is in two of them."""
+
+
+@functools.cache
+def tasks() -> dict[str, Task]:
+    """Return the tasks that rulesmith ships, by name."""
+    from . import digits, tables, text
+
+    return {task.name: task for module in (digits, tables, text) for task in module.TASKS}
+
+
+def find(names: tuple[str, ...] | list[str]) -> list[Task]:
+    """Return tasks by name, by the name of a set, or by import path, ``module:attribute``.
+
+    Raises:
+        RulesmithError: there is no such task; with the nearest name.
+    """
+    found: list[Task] = []
+    for name in names:
+        if name in SETS:
+            found.extend(tasks()[member] for member in SETS[name])
+        elif ":" in name:
+            found.append(_import(name))
+        elif name in tasks():
+            found.append(tasks()[name])
+        else:
+            known = [*SETS, *tasks()]
+            raise RulesmithError(f"no task {name!r}{nearest(name, known)}; `rulesmith tasks` lists them")
+    return found
+
+
+def _import(path: str) -> Task:
+    module, _, attribute = path.partition(":")
+    try:
+        task = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise RulesmithError(f"task {path!r} cannot be imported: {error}") from None
+    if callable(task) and not isinstance(task, Task):
+        task = task()
+    if not isinstance(task, Task):
+        raise RulesmithError(f"{path!r} is a {type(task).__name__}, not a rulesmith Task")
+    return task
+
+
+__all__ = ["SETS", "Examples", "Splits", "Task", "find", "tasks"]

@@ -1,0 +1,1 @@
+"""Inner loops: trainings whose end tells what a rule is worth."""
