@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import ProgramError
 from .folding import fold
@@ -193,9 +194,11 @@ def digest(program: Program) -> str:
     value in terms of the others, until a round tells no more states apart than the one before: then two states are
     equal exactly if no step can tell them apart (Moore's partition refinement).
     """
-    graph = Graph.of(program, defaults=True)
+    return _digest(Graph.of(program, defaults=True), dict(program.states))
+
+
+def _digest(graph: Graph, shapes: dict[str, Shape]) -> str:
     nodes = graph.nodes
-    shapes = dict(program.states)
     hashes = [0] * len(nodes)
     entries: list[_Entry] = []
     slots: list[tuple[int, int]] = []
@@ -313,11 +316,31 @@ def lift(program: Program) -> Program:
     return Program(program.inputs, program.states, hyperparameters, statements, returns)
 
 
-def cost(program: Program) -> int:
-    """Return the static cost of one step: the vocabulary's costs of all live functions, for one weight."""
+class Summary(NamedTuple):
+    """What a search asks of a mutant before anything runs.
+
+    Attributes:
+        digest: see `Program.digest`.
+        length: statements that reach an update.
+        cost: of one step, for one weight, in multiplications.
+        reads: inputs that reach an update.
+    """
+
+    digest: str
+    length: int
+    cost: int
+    reads: frozenset[str]
+
+
+def summarize(program: Program) -> Summary:
+    """Check a program and return its summary.
+
+    Raises:
+        ProgramError: see `check`.
+    """
+    check(program)
     graph = Graph.of(program, defaults=True)
-    return sum(
-        FUNCTIONS[str(graph.nodes[i][0])].cost
-        for i in graph.live
-        if graph.nodes[i][0] not in _LEAVES
-    )
+    words = [graph.nodes[i] for i in graph.live]
+    called = [FUNCTIONS[word[0]].cost for word in words if word[0] not in _LEAVES]  # pyright: ignore[reportArgumentType]
+    reads = frozenset(word[1] for word in words if word[0] == "input")
+    return Summary(_digest(graph, dict(program.states)), len(called), sum(called), reads)  # pyright: ignore

@@ -1,0 +1,145 @@
+"""The fitness of a program: its loss relative to tuned AdamW's, over tasks and seeds.
+
+A learning rate is a free choice, so it must not decide. A program is first tried on a *pilot*, few steps of the first
+task, at step sizes that are set by the root mean square of its own updates (see `training`): a multiple of a program
+has the same fitness. The best step size, and some near it, are then tried on each task in full, and the best for each
+task counts. AdamW, which the losses are divided by, was tuned on each task over learning rate and weight decay, and is
+given a finer choice of learning rates here; so no factor makes it look worse than it is.
+
+A program that is hopeless after the pilot, or after a task, is stopped; its fitness is what was seen until then.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..envs.tasks import find
+from ..programs import Program, ProgramError
+from ..programs.rule import Rule
+from .score import Score
+from .training import Trainer
+
+RUNS = 8
+"""Runs in one call: the pilot's step sizes, and step sizes times seeds of a task."""
+
+PILOT_SIZES = tuple(1e-3 * 2.4**i for i in range(RUNS))
+"""Root mean squares of the update that the pilot tries."""
+
+FACTORS = (0.25, 0.45, 0.8, 1.4)
+"""Step sizes tried on each task, relative to the pilot's best (a longer training wants smaller ones)."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """AdamW's losses, which a program's are divided by: in the pilot, and on each task."""
+
+    pilot: float
+    tasks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How programs are tried. Plain data, so that it can be sent to other processes.
+
+    Attributes:
+        tasks: names or import paths, cheapest first.
+        seeds: seeds of initial weights and batches; the same for all programs.
+        pilot_steps: length of the pilot.
+        hopeless_pilot: relative loss of the pilot above which a program is stopped.
+        hopeless: the same for the mean over the tasks tried so far.
+    """
+
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1)
+    pilot_steps: int = 60
+    hopeless_pilot: float = 1.4
+    hopeless: float = 1.15
+
+    def build(self, reference: Reference) -> Fitness:
+        """Return the fitness function; importing and compiling begins here."""
+        return Fitness(self, reference)
+
+
+@functools.cache
+def _trainer(task: str) -> Trainer:
+    return Trainer(find([task])[0], runs=RUNS)
+
+
+class Fitness:
+    """The function of a program to its `Score`."""
+
+    def __init__(self, protocol: Protocol, reference: Reference | None) -> None:
+        self.protocol = protocol
+        self.reference = reference
+        self.trainers = {name: _trainer(name) for name in protocol.tasks}
+
+    def __call__(self, program: Program) -> Score:
+        """Return the program's score; never raises for what a program does."""
+        assert self.reference is not None
+        protocol = self.protocol
+        try:
+            pilot = self._pilot(program)
+            best = int(np.argmin(pilot))
+            relative = float(pilot[best]) / self.reference.pilot
+            if not math.isfinite(relative):
+                return Score(math.inf, "diverges in the pilot at every step size", {})
+            if relative > protocol.hopeless_pilot:
+                return Score(relative, f"hopeless after the pilot: {relative:.3f}", {})
+            losses: dict[str, float] = {}
+            for name in protocol.tasks:
+                loss = self._task(program, name, [PILOT_SIZES[best] * factor for factor in FACTORS], relative=True)
+                losses[name] = loss / self.reference.tasks[name]
+                fitness = _geometric_mean(losses)
+                if not math.isfinite(fitness):
+                    return Score(math.inf, f"diverges on {name} at every step size", losses)
+                if fitness > protocol.hopeless and len(losses) < len(protocol.tasks):
+                    return Score(fitness, f"hopeless after {name}: {fitness:.3f}", losses)
+            return Score(_geometric_mean(losses), "", losses)
+        except ProgramError as error:
+            return Score(math.inf, str(error), {})
+
+    def _pilot(self, program: Program | Rule, **hyperparameters: float) -> np.ndarray:
+        """Return the losses of the pilot, one for each step size; infinite where it diverges."""
+        trainer = self.trainers[self.protocol.tasks[0]]
+        losses = trainer.losses(
+            program,
+            PILOT_SIZES,
+            self.protocol.seeds[:1],
+            relative=True,
+            steps=self.protocol.pilot_steps,
+            interpreted=True,
+            **hyperparameters,
+        )
+        return np.nan_to_num(losses[:, 0, 0], nan=np.inf)
+
+    def _task(self, rule: Program | Rule, name: str, scales: list[float], *, relative: bool, **options: float) -> float:
+        """Return the validation loss, meaned over seeds, at the best of some step sizes."""
+        seeds = self.protocol.seeds
+        losses = self.trainers[name].losses(rule, scales, seeds, relative=relative, interpreted=True, **options)
+        return float(np.nan_to_num(losses[:, :, 0].mean(axis=1), nan=np.inf).min())
+
+    def measure_reference(self, adamw: Rule, settings: dict[str, dict[str, float]]) -> Reference:
+        """Return AdamW's losses under this protocol, near its tuned setting on each task.
+
+        Args:
+            adamw: the rule.
+            settings: by task, the tuned `learning_rate` and hyperparameters.
+        """
+        first = dict(settings[self.protocol.tasks[0]])
+        first.pop("learning_rate")
+        tasks = {}
+        for name in self.protocol.tasks:
+            tuned = dict(settings[name])
+            rate = tuned.pop("learning_rate")
+            rates = [rate * 2.0 ** (i / 2) for i in range(-3, 4)]
+            tasks[name] = self._task(adamw, name, rates, relative=False, **tuned)
+        return Reference(float(self._pilot(adamw, **first).min()), tasks)
+
+
+def _geometric_mean(losses: dict[str, float]) -> float:
+    logs = [math.log(loss) if loss > 0 else -math.inf for loss in losses.values()]
+    return math.exp(sum(logs) / len(logs)) if all(math.isfinite(log) for log in logs) else math.inf

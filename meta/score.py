@@ -1,0 +1,27 @@
+"""What a program is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Score:
+    """The outcome of trying a program.
+
+    Attributes:
+        fitness: geometric mean of the losses relative to tuned AdamW's, smaller is better; infinite if it failed.
+        reason: why it was stopped before all tasks were tried, or "".
+        losses: by task, the loss relative to tuned AdamW's.
+    """
+
+    fitness: float
+    reason: str = ""
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all tasks were tried; only such programs enter the hall of fame."""
+        return not self.reason and math.isfinite(self.fitness)

@@ -1,0 +1,76 @@
+"""Tuning a rule on a task: the same quasi-random sequence for every rule, over its own ranges, on validation data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from ..envs.tasks import Task
+from ..programs import RulesmithError
+from ..programs.rule import Rule
+from .training import Trainer
+
+TUNED = ("weight_decay",)
+"""Hyperparameters that are tuned beside the learning rate, where a rule has a range for them."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best setting of a rule on a task.
+
+    Attributes:
+        rule: the rule's name.
+        task: the task's name.
+        setting: learning rate and hyperparameters.
+        validation: mean validation loss over the seeds there.
+        test: mean test loss over the seeds there.
+        trials: settings tried.
+        seeds: seeds of each.
+    """
+
+    rule: str
+    task: str
+    setting: dict[str, float]
+    validation: float
+    test: float
+    trials: int
+    seeds: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain data."""
+        return asdict(self)
+
+
+def settings(rule: Rule, trials: int) -> list[dict[str, float]]:
+    """Return the settings tried: points of a Halton sequence, each range on a logarithmic scale.
+
+    Raises:
+        RulesmithError: the rule has no range of learning rates.
+    """
+    if rule.learning_rate is None:
+        raise RulesmithError(f"{rule.name} has no range of learning rates; add [tuning] learning_rate = [low, high]")
+    ranges = {"learning_rate": rule.learning_rate, **{n: r for n, r in rule.ranges.items() if n in TUNED}}
+    points = qmc.Halton(len(ranges), scramble=False).random(trials + 1)[1:]  # its first point is the corner
+    return [
+        {n: float(f"{low * (high / low) ** x:.4g}") for (n, (low, high)), x in zip(ranges.items(), point, strict=True)}
+        for point in points
+    ]
+
+
+def tune(rule: Rule, task: Task, *, trials: int, seeds: int, trainer: Trainer | None = None) -> Tuned:
+    """Return the setting with the smallest mean validation loss.
+
+    Seeds begin at 1,000: those of a search are others.
+    """
+    trainer = trainer or Trainer(task)
+    best: tuple[float, float, dict[str, float]] = (math.inf, math.inf, {})
+    for setting in settings(rule, trials):
+        options = dict(setting)
+        rate = options.pop("learning_rate")
+        losses = trainer.losses(rule, [rate], range(1000, 1000 + seeds), **options)[0].mean(axis=0)
+        if not best[2] or np.nan_to_num(losses[0], nan=np.inf) < best[0]:
+            best = (float(np.nan_to_num(losses[0], nan=np.inf)), float(losses[1]), setting)
+    return Tuned(rule.name, task.name, best[2], best[0], best[1], trials, seeds)

@@ -1,0 +1,70 @@
+"""The numeric fingerprint: what a program does on fixed inputs, as a hash.
+
+It finds equalities that value numbering cannot see, such as ``x * x`` and ``square(x)``. The program runs in NumPy and
+float64 for a few steps on two leaves, a matrix and a bias, whose weights and gradients span many magnitudes and
+signs; updates are rounded to 20 bits before they are hashed. Equal fingerprints mean equal functions for all that
+a training could tell; in rare cases rounding gives equal functions different ones, which costs a search one evaluation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from .folding import ELEMENTWISE, SHAPED
+from .program import Operand, Program
+from .vocabulary import NUMBERS
+
+_STEPS = 4
+_BITS = 20
+_LEAVES, _COLS, _ROWS = 2, 3, 4
+
+
+def _inputs() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(20_230_213)
+    shape = (_LEAVES, _COLS, _ROWS)
+    weights = rng.normal(size=shape) * 10.0 ** rng.uniform(-2, 0.5, size=shape)
+    magnitudes = 10.0 ** rng.uniform(-9, 1, size=(1, *shape))
+    return weights, rng.normal(size=(_STEPS, *shape)) * magnitudes
+
+
+_WEIGHTS, _GRADIENTS = _inputs()
+_FUNCTIONS = ELEMENTWISE | SHAPED
+_CONSTANTS = NUMBERS | {"rows": float(_ROWS), "cols": float(_COLS), "size": float(_ROWS * _COLS)}
+_TOTAL = 11.0  # steps of the imagined training
+
+
+def updates(program: Program) -> np.ndarray:
+    """Return the program's updates over the fixed steps, float64, (steps, leaves, cols, rows); the weights move."""
+    weights = _WEIGHTS
+    slots: list[np.ndarray | float] = [np.zeros_like(weights) for _ in program.states]
+    results = []
+    fixed = _CONSTANTS | dict(program.hyperparameters)
+    with np.errstate(all="ignore"):
+        for step, gradient in enumerate(_GRADIENTS):
+            bound: dict[str, np.ndarray | float] = dict(fixed)
+            bound.update(w=weights, g=gradient, lr=0.37 / (step + 1), t=step + 1.0, progress=step / _TOTAL)
+            bound.update(zip((slot.name for slot in program.states), slots, strict=True))
+
+            def read(operand: Operand, bound: dict[str, np.ndarray | float] = bound) -> np.ndarray | float:
+                return bound[operand] if isinstance(operand, str) else float(np.float32(operand))
+
+            for target, function, operands in program.statements:
+                values = [read(operand) for operand in operands]
+                if function in SHAPED:
+                    values = [np.broadcast_to(value, weights.shape) for value in values]
+                bound[target] = _FUNCTIONS[function](*values)
+            update, *slots = (np.broadcast_to(read(operand), weights.shape) for operand in program.returns)
+            results.append(update)
+            weights = weights - np.nan_to_num(update, posinf=0.0, neginf=0.0)
+    return np.stack(results)
+
+
+def fingerprint(program: Program) -> str:
+    """Return the hash of a program's updates on the fixed inputs, 32 hexadecimal digits."""
+    # Simplified first, and with literals as the float32 they will be: value numbering merges what is equal there.
+    mantissa, exponent = np.frexp(updates(program.simplified()))
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)
+    return hashlib.blake2b(rounded.tobytes() + exponent.astype(np.int16).tobytes(), digest_size=16).hexdigest()

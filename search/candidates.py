@@ -1,0 +1,39 @@
+"""What strategies propose and what they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..meta.score import Score
+from ..programs import Program
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A program to evaluate.
+
+    Attributes:
+        index: its number in the run, from 0.
+        program: the program, hyperparameters inlined.
+        parent: index of the candidate it was bred from, or None.
+        origin: what made it: a mutation's name, or "start".
+        refused: invalid mutants tried before it.
+        digest: semantic hash of the program.
+        length: statements that reach an update.
+    """
+
+    index: int
+    program: Program
+    parent: int | None
+    origin: str
+    refused: int
+    digest: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """A score and how it was come by: `source` is "evaluated", "digest" (in the cache), or "fingerprint"."""
+
+    score: Score
+    source: str

@@ -1,0 +1,1 @@
+"""What candidates are tried on, and in which order."""
