@@ -23,13 +23,13 @@ from ..programs.rule import Rule
 from .score import Score
 from .training import Trainer
 
-RUNS = 8
+RUNS = 6
 """Runs in one call: the pilot's step sizes, and step sizes times seeds of a task."""
 
-PILOT_SIZES = tuple(1e-3 * 2.4**i for i in range(RUNS))
+PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(RUNS))
 """Root mean squares of the update that the pilot tries."""
 
-FACTORS = (0.25, 0.45, 0.8, 1.4)
+FACTORS = (0.3, 0.6, 1.2)
 """Step sizes tried on each task, relative to the pilot's best (a longer training wants smaller ones)."""
 
 
@@ -135,7 +135,7 @@ class Fitness:
         for name in self.protocol.tasks:
             tuned = dict(settings[name])
             rate = tuned.pop("learning_rate")
-            rates = [rate * 2.0 ** (i / 2) for i in range(-3, 4)]
+            rates = [rate * 2.0 ** (i / 2) for i in range(-3, 3)]
             tasks[name] = self._task(adamw, name, rates, relative=False, **tuned)
         return Reference(float(self._pilot(adamw, **first).min()), tasks)
 

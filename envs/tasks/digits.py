@@ -34,18 +34,18 @@ def _classifier(name: str, model: object, steps: int) -> Task:
 
 
 TASKS = [
-    _classifier("mlp-2k", Mlp((32, 10)), 200),
-    _classifier("mlp-20k", Mlp((128, 96, 10)), 400),
-    _classifier("mlp-200k", Mlp((384, 384, 64, 10)), 800),
-    _classifier("cnn-2k", Cnn((8, 16), 10), 200),
-    _classifier("cnn-20k", Cnn((32, 48), 10), 400),
-    _classifier("cnn-200k", Cnn((96, 192), 10), 800),
+    _classifier("mlp-2k", Mlp((32, 10)), 150),
+    _classifier("mlp-20k", Mlp((128, 96, 10)), 300),
+    _classifier("mlp-200k", Mlp((384, 384, 64, 10)), 600),
+    _classifier("cnn-2k", Cnn((8, 16), 10), 150),
+    _classifier("cnn-20k", Cnn((32, 48), 10), 300),
+    _classifier("cnn-200k", Cnn((96, 192), 10), 600),
     *(
         Task(f"digits-autoencoder-{size}", "digits", reconstruction, Mlp(widths), squared_error, steps)
         for size, widths, steps in [
-            ("2k", (14, 6, 14, 64), 300),
-            ("20k", (96, 32, 96, 64), 600),
-            ("200k", (512, 160, 512, 64), 1200),
+            ("2k", (14, 6, 14, 64), 200),
+            ("20k", (96, 32, 96, 64), 400),
+            ("200k", (512, 160, 512, 64), 800),
         ]
     ),
 ]

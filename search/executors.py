@@ -1,0 +1,151 @@
+"""Where evaluations run: in this process, or in a pool of processes, one pinned to each core.
+
+Results come in the order of the items, whichever ends first, and do not depend on the number of workers: each worker
+is a process with one thread, pinned to one core. A worker that dies is replaced, and what it had not returned is tried
+again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..programs import RulesmithError
+
+ATTEMPTS = 3
+"""Times that an item is tried on workers that die before the run gives up."""
+
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+class Executor(Protocol):
+    """Maps an evaluator over items."""
+
+    workers: int
+
+    def map(self, items: Sequence[Any]) -> list[Any]:
+        """Return the evaluator's results, in the order of the items."""
+        ...
+
+    def close(self) -> None:
+        """Stop at once; what is in flight is lost."""
+        ...
+
+
+class Here:
+    """Evaluates in this process."""
+
+    workers = 1
+
+    def __init__(self, build: Callable[[], Callable[[Any], Any]]) -> None:
+        self._evaluate = build()
+
+    def map(self, items: Sequence[Any]) -> list[Any]:
+        """Return the evaluator's results, in the order of the items."""
+        return [self._evaluate(item) for item in items]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Pool:
+    """Evaluates in worker processes.
+
+    Args:
+        build: picklable function that makes the evaluator; called once in each worker.
+        workers: how many; by default one for each core.
+    """
+
+    def __init__(self, build: Callable[[], Callable[[Any], Any]], workers: int | None = None) -> None:
+        self.workers = workers or available_cores()
+        self._build = pickle.dumps(build)
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        context = get_context("spawn")
+        places = context.SimpleQueue()
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        for i in range(self.workers):
+            places.put(cores[i % len(cores)] if cores else None)
+        arguments = (places, self._build, os.getpid())
+        return ProcessPoolExecutor(self.workers, context, initializer=_initialize, initargs=arguments)
+
+    def map(self, items: Sequence[Any]) -> list[Any]:
+        """Return the evaluator's results, in the order of the items.
+
+        Raises:
+            RulesmithError: an item was lost with its worker again and again.
+        """
+        results: dict[int, Any] = {}
+        for _ in range(ATTEMPTS):
+            waiting: dict[int, Future[Any]] = {}
+            try:
+                for i, item in enumerate(items):
+                    if i not in results:
+                        waiting[i] = self._pool.submit(_evaluate, item)
+                for i, future in waiting.items():
+                    results[i] = future.result()
+                return [results[i] for i in range(len(items))]
+            except BrokenProcessPool:
+                for i, future in waiting.items():
+                    if i not in results and future.done() and future.exception() is None:
+                        results[i] = future.result()
+                self.close()
+                self._pool = self._start()
+        raise RulesmithError(f"workers died {ATTEMPTS} times on one batch (out of memory?); try fewer --workers")
+
+    def close(self) -> None:
+        """Stop the workers at once."""
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_compilations() -> None:
+    """Keep XLA's compiled functions in the user's cache folder, so that only the first run on a machine compiles."""
+    import jax
+
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(base) / "rulesmith" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+_evaluator: Callable[[Any], Any] | None = None
+
+
+def _initialize(places: Any, build: bytes, parent: int) -> None:
+    global _evaluator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    core = places.get()
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_THREAD}"  # before jax is imported
+    cache_compilations()
+    _evaluator = pickle.loads(build)()
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _evaluate(item: Any) -> Any:
+    assert _evaluator is not None
+    return _evaluator(item)

@@ -1,0 +1,1 @@
+"""The methods: each puts strategy, curriculum, problem and observers together for one command."""

@@ -1,0 +1,321 @@
+"""Symbolic discovery of optimizers: programs that train networks, found by regularized evolution."""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from ...meta.score import Score
+from ...programs import Program, RulesmithError
+from ...programs.errors import nearest
+from ..candidates import Candidate, Feedback
+from ..engine import Evaluation, Observer, Record, States
+from ..executors import Executor, Pool, available_cores, cache_compilations
+from ..mutation import KINDS, Limits, inlined
+from ..store import Store
+from ..strategies.evolution import RandomSearch, RegularizedEvolution
+
+WARM_START = """
+def update(w, g, m, v, lr):
+    m = interp(g, m, 0.9)
+    v = interp(square(g), v, 0.999)
+    return lr * (m / (sqrt(v) + 1e-8) + 0.01 * w), m, v
+"""
+"""AdamW without bias correction, the paper's start."""
+
+
+@dataclass(frozen=True)
+class SymbolicConfig:
+    """What a run is; it decides, with versions and hardware, every byte that the run finds.
+
+    Attributes:
+        strategy: "evolution", or a baseline: "random" search, "constants" (tuning the start program's constants).
+        init: the rule to start from: "warm-start" (AdamW without bias correction), a published rule or a rule file.
+        tasks: names, names of sets, or import paths, cheapest first.
+        seeds: trainings of each task for each step size.
+        population: programs in it.
+        tournament: programs drawn for each child.
+        batch: children bred from one snapshot of the population.
+        restart: programs between restarts.
+        statements: the most statements of a program.
+        seed: of the run.
+    """
+
+    strategy: Literal["evolution", "random", "constants"] = "evolution"
+    init: str = "warm-start"
+    tasks: tuple[str, ...] = ("search",)
+    seeds: int = 2
+    population: int = 500
+    tournament: int = 15
+    batch: int = 64
+    restart: int = 50_000
+    statements: int = 40
+    seed: int = 0
+
+
+PRESETS: dict[str, tuple[SymbolicConfig, float]] = {
+    "demo": (SymbolicConfig(tasks=("digits-mlp-2k", "digits-autoencoder-2k"), population=100, tournament=8), 1.5),
+    "standard": (SymbolicConfig(), 60.0),
+    "paper": (
+        SymbolicConfig(
+            tasks=("digits-mlp-20k", "digits-autoencoder-20k", "topics-mlp-20k"),
+            population=1000,
+            tournament=25,
+            batch=250,
+            restart=300_000,
+        ),
+        60.0 * 24 * 7,
+    ),
+}
+"""By name: the config, and the minutes that a run takes if nothing else bounds it."""
+
+
+@dataclass(frozen=True)
+class Symbolic:
+    """The problem: programs are worth their `Score`; the state is the cache of scores by digest.
+
+    Attributes:
+        executor: runs the fitness function on programs' texts.
+    """
+
+    executor: Executor
+
+    def init(self, key: Any) -> dict[str, Score]:
+        """Return an empty cache."""
+        return {}
+
+    def evaluate(
+        self, state: dict[str, Score], candidates: Sequence[Candidate], tasks: Any, key: Any
+    ) -> Evaluation:
+        """Score the candidates: from the cache where the digest or the fingerprint is known, else by training.
+
+        The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
+        """
+        from ...programs.fingerprint import fingerprint
+
+        started = time.perf_counter()
+        fingerprints: dict[str, str] = {}  # of the programs without a score, by digest
+        waiting: dict[str, Candidate] = {}  # the first program of each fingerprint that has none
+        sources: list[str] = []
+        for candidate in candidates:
+            digest = candidate.digest
+            if digest in state or digest in fingerprints:
+                sources.append("digest")
+                continue
+            mark = fingerprints[digest] = "f" + fingerprint(candidate.program)
+            if mark in state or mark in waiting:
+                sources.append("fingerprint")
+            else:
+                waiting[mark] = candidate
+                sources.append("evaluated")
+        bred = time.perf_counter()
+        scores = self.executor.map([candidate.program.to_text() for candidate in waiting.values()])
+        trained = time.perf_counter()
+        state.update(zip(waiting, scores, strict=True))
+        state.update({digest: state[mark] for digest, mark in fingerprints.items()})
+        feedback = [Feedback(state[c.digest], source) for c, source in zip(candidates, sources, strict=True)]
+        metrics = {"own_seconds": bred - started, "training_seconds": trained - bred}
+        return Evaluation(state, feedback, None, metrics)
+
+
+def _build_fitness(protocol: Any, reference: Any) -> Callable[[str], Score]:
+    """Return the evaluator of a worker: from a program's text to its score."""
+    fitness = protocol.build(reference)
+    return lambda text: fitness(Program.parse(text))
+
+
+def _measure(protocol: Any, settings: Any) -> Callable[[str], Any]:
+    """Return the evaluator that measures AdamW, in a worker as programs will be."""
+    return lambda _: _reference_of(protocol, settings)
+
+
+def _reference_of(protocol: Any, settings: dict[str, dict[str, float] | None]) -> Any:
+    from ...envs.tasks import find
+    from ...meta.fitness import Fitness
+    from ...meta.tuning import tune
+    from ...results.catalog import load
+
+    adamw = load("adamw")
+    fitness = Fitness(protocol, None)
+    known: dict[str, dict[str, float]] = {}
+    for name, setting in settings.items():
+        if setting is None:
+            setting = tune(adamw, find([name])[0], trials=24, seeds=3, trainer=fitness.trainers[name]).setting
+        known[name] = setting
+    return fitness.measure_reference(adamw, known)
+
+
+def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolution | RandomSearch:
+    """Return the strategy that a config names."""
+    limits = Limits(statements=config.statements)
+    if config.strategy == "random":
+        return RandomSearch(start, config.batch, limits=limits)
+    kinds = ("constant",) if config.strategy == "constants" else KINDS[:3]
+    return RegularizedEvolution(
+        start, config.population, config.tournament, config.batch, config.restart, limits, kinds
+    )
+
+
+def discover(
+    config: SymbolicConfig,
+    directory: Path,
+    *,
+    programs: int | None = None,
+    minutes: float | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    status: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a symbolic search, or go on with one.
+
+    Args:
+        config: what to search; of a resumed run, its own is used.
+        directory: of the run.
+        programs: stop after so many, counted from the start of the run, at the end of the batch.
+        minutes: stop after so long, counted from now, at the end of a batch.
+        workers: processes; by default one for each core.
+        resume: go on with the run in `directory`.
+        observers: see each step, after the store.
+        status: told what is going on before the first step.
+
+    Raises:
+        RulesmithError: the directory, the start rule or the tasks are not right; in one line.
+    """
+    if resume:
+        with Store.open(directory, write=True) as store:
+            fields = store.fact("config")
+            config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
+            _run(config, store, programs, minutes, workers, observers, status)
+        return
+    start = start_program(config)
+    checked_tasks(config)
+    make_strategy(config, start)
+    versions = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "flax", "optax")}
+    facts = {"method": "symbolic", "config": asdict(config), "start": start.to_text(), "versions": versions}
+    facts["python"] = platform.python_version()
+    facts["started"] = time.strftime("%Y-%m-%d %H:%M")
+    with Store.create(directory, facts) as store:
+        _run(config, store, programs, minutes, workers, observers, status)
+
+
+def start_program(config: SymbolicConfig) -> Program:
+    """Return the program that a config starts from, hyperparameters inlined.
+
+    Raises:
+        RulesmithError: there is no such rule, or a search cannot start there.
+    """
+    if config.init == "warm-start":
+        return Program.parse(WARM_START)
+    from ...results.catalog import load
+
+    from ..mutation import checked
+
+    program = inlined(load(config.init).program)
+    checked(program, Limits(statements=config.statements))
+    return program
+
+
+def checked_tasks(config: SymbolicConfig) -> tuple[str, ...]:
+    """Return the tasks' names and import paths, sets unfolded.
+
+    Raises:
+        RulesmithError: there is no such task.
+    """
+    from ...envs.tasks import SETS, find
+
+    names = [member for name in config.tasks for member in SETS.get(name, (name,))]
+    if not names:
+        raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
+    find(names)
+    return tuple(names)
+
+
+def _run(
+    config: SymbolicConfig,
+    store: Store,
+    programs: int | None,
+    minutes: float | None,
+    workers: int | None,
+    observers: Sequence[Observer],
+    status: Callable[[str], None],
+) -> None:
+    import jax
+
+    from ...meta.fitness import Protocol, Reference
+    from .. import engine
+    from ..curricula.fixed import Fixed
+
+    start = Program.parse(store.fact("start"))
+    protocol = Protocol(checked_tasks(config), tuple(range(config.seeds)))
+    workers = workers or available_cores()
+    kept = store.fact("reference")
+    if kept is None:
+        status("compiling the tasks and measuring tuned AdamW on them (once for each run)")
+        settings = {name: tuned_adamw(name) for name in protocol.tasks}
+        pool = Pool(functools.partial(_measure, protocol, settings), 1)
+        try:
+            reference = pool.map([""])[0]
+        finally:
+            pool.close()
+        store.add_fact("reference", asdict(reference))
+    else:
+        reference = Reference(**kept)
+    key = jax.random.key(config.seed)
+    strategy, curriculum = make_strategy(config, start), Fixed(protocol.tasks)
+    status(f"starting {workers} worker{'s' if workers > 1 else ''}")
+    executor = Pool(functools.partial(_build_fitness, protocol, reference), workers)
+    problem = Symbolic(executor)
+    found = store.resume()
+    step, states = found or (0, engine.initial(strategy, curriculum, problem, key))
+    began = last = time.perf_counter()
+
+    def until(_: int, states: States) -> bool:
+        late = minutes is not None and time.perf_counter() - began >= 60 * minutes
+        return late or (programs is not None and states.strategy.proposed >= programs)
+
+    def clocked(record: Record) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        record = replace(record, metrics={**record.metrics, "seconds": now - last})
+        last = now
+        store(record)
+        for observer in observers:
+            observer(record)
+
+    try:
+        engine.run(
+            strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked]
+        )
+    finally:
+        executor.close()
+
+
+def tuned_adamw(task: str) -> dict[str, float] | None:
+    """Return AdamW's tuned setting on a task from the baselines that rulesmith ships, or None."""
+    path = Path(__file__).parents[2] / "results" / "baselines.json"
+    for row in json.loads(path.read_text())["baselines"]:
+        if row["task"] == task and row["rule"] == "adamw":
+            return row["setting"]
+    return None
+
+
+def preset(name: str) -> tuple[SymbolicConfig, float]:
+    """Return a preset's config and its minutes.
+
+    Raises:
+        RulesmithError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise RulesmithError(f"no preset {name!r}{nearest(name, PRESETS)}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+__all__ = ["PRESETS", "Symbolic", "SymbolicConfig", "cache_compilations", "discover", "preset"]
