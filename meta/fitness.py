@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..envs.tasks import find
-from ..programs import Program, ProgramError
+from ..programs import Program, ProgramError, rule_file
 from ..programs.rule import Rule
 from .score import Score
 from .training import Trainer
+from .tuning import tune
 
 RUNS = 6
 """Runs in one call: the pilot's step sizes, and step sizes times seeds of a task."""
@@ -59,10 +60,6 @@ class Protocol:
     hopeless_pilot: float = 1.4
     hopeless: float = 1.15
 
-    def build(self, reference: Reference) -> Fitness:
-        """Return the fitness function; importing and compiling begins here."""
-        return Fitness(self, reference)
-
 
 @functools.cache
 def _trainer(task: str) -> Trainer:
@@ -72,19 +69,16 @@ def _trainer(task: str) -> Trainer:
 class Fitness:
     """The function of a program to its `Score`."""
 
-    def __init__(self, protocol: Protocol, reference: Reference | None) -> None:
+    def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
-        self.reference = reference
-        self.trainers = {name: _trainer(name) for name in protocol.tasks}
 
-    def __call__(self, program: Program) -> Score:
+    def __call__(self, program: Program, reference: Reference) -> Score:
         """Return the program's score; never raises for what a program does."""
-        assert self.reference is not None
         protocol = self.protocol
         try:
             pilot = self._pilot(program)
             best = int(np.argmin(pilot))
-            relative = float(pilot[best]) / self.reference.pilot
+            relative = float(pilot[best]) / reference.pilot
             if not math.isfinite(relative):
                 return Score(math.inf, "diverges in the pilot at every step size", {})
             if relative > protocol.hopeless_pilot:
@@ -92,7 +86,7 @@ class Fitness:
             losses: dict[str, float] = {}
             for name in protocol.tasks:
                 loss = self._task(program, name, [PILOT_SIZES[best] * factor for factor in FACTORS], relative=True)
-                losses[name] = loss / self.reference.tasks[name]
+                losses[name] = loss / reference.tasks[name]
                 fitness = _geometric_mean(losses)
                 if not math.isfinite(fitness):
                     return Score(math.inf, f"diverges on {name} at every step size", losses)
@@ -104,7 +98,7 @@ class Fitness:
 
     def _pilot(self, program: Program | Rule, **hyperparameters: float) -> np.ndarray:
         """Return the losses of the pilot, one for each step size; infinite where it diverges."""
-        trainer = self.trainers[self.protocol.tasks[0]]
+        trainer = _trainer(self.protocol.tasks[0])
         losses = trainer.losses(
             program,
             PILOT_SIZES,
@@ -119,25 +113,24 @@ class Fitness:
     def _task(self, rule: Program | Rule, name: str, scales: list[float], *, relative: bool, **options: float) -> float:
         """Return the validation loss, meaned over seeds, at the best of some step sizes."""
         seeds = self.protocol.seeds
-        losses = self.trainers[name].losses(rule, scales, seeds, relative=relative, interpreted=True, **options)
+        losses = _trainer(name).losses(rule, scales, seeds, relative=relative, interpreted=True, **options)
         return float(np.nan_to_num(losses[:, :, 0].mean(axis=1), nan=np.inf).min())
 
-    def measure_reference(self, adamw: Rule, settings: dict[str, dict[str, float]]) -> Reference:
-        """Return AdamW's losses under this protocol, near its tuned setting on each task.
+    def measure_adamw(self, name: str, setting: dict[str, float] | None) -> tuple[float, float]:
+        """Return AdamW's losses under this protocol: in the pilot (NaN but for the first task), and on a task.
 
         Args:
-            adamw: the rule.
-            settings: by task, the tuned `learning_rate` and hyperparameters.
+            name: the task's.
+            setting: AdamW's tuned `learning_rate` and hyperparameters there; None to tune it now.
         """
-        first = dict(settings[self.protocol.tasks[0]])
-        first.pop("learning_rate")
-        tasks = {}
-        for name in self.protocol.tasks:
-            tuned = dict(settings[name])
-            rate = tuned.pop("learning_rate")
-            rates = [rate * 2.0 ** (i / 2) for i in range(-3, 3)]
-            tasks[name] = self._task(adamw, name, rates, relative=False, **tuned)
-        return Reference(float(self._pilot(adamw, **first).min()), tasks)
+        adamw = rule_file.find("adamw")
+        if setting is None:
+            setting = tune(adamw, find([name])[0], trials=24, seeds=3, trainer=_trainer(name)).setting
+        options = {key: value for key, value in setting.items() if key != "learning_rate"}
+        rates = [setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-3, 3)]
+        loss = self._task(adamw, name, rates, relative=False, **options)
+        pilot = float(self._pilot(adamw, **options).min()) if name == self.protocol.tasks[0] else math.nan
+        return pilot, loss
 
 
 def _geometric_mean(losses: dict[str, float]) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import qmc
@@ -42,6 +44,18 @@ class Tuned:
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain data."""
         return asdict(self)
+
+
+BASELINES = Path(__file__).parents[1] / "results" / "baselines.json"
+"""Tuned settings that rulesmith ships, with the command that made them."""
+
+
+def baseline(rule: str, task: str) -> dict[str, float] | None:
+    """Return the setting of a rule on a task that rulesmith ships, or None."""
+    for row in json.loads(BASELINES.read_text())["baselines"]:
+        if (row["rule"], row["task"]) == (rule, task):
+            return row["setting"]
+    return None
 
 
 def settings(rule: Rule, trials: int) -> list[dict[str, float]]:

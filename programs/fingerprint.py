@@ -2,7 +2,7 @@
 
 It finds equalities that value numbering cannot see, such as ``x * x`` and ``square(x)``. The program runs in NumPy and
 float64 for a few steps on two leaves, a matrix and a bias, whose weights and gradients span many magnitudes and
-signs; updates are rounded to 20 bits before they are hashed. Equal fingerprints mean equal functions for all that
+signs, and change from step to step; updates are rounded to 20 bits before they are hashed. Equal fingerprints mean equal functions for all that
 a training could tell; in rare cases rounding gives equal functions different ones, which costs a search one evaluation.
 """
 
@@ -24,7 +24,7 @@ _LEAVES, _COLS, _ROWS = 2, 3, 4
 def _inputs() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(20_230_213)
     shape = (_LEAVES, _COLS, _ROWS)
-    weights = rng.normal(size=shape) * 10.0 ** rng.uniform(-2, 0.5, size=shape)
+    weights = rng.normal(size=(_STEPS, *shape)) * 10.0 ** rng.uniform(-2, 0.5, size=shape)
     magnitudes = 10.0 ** rng.uniform(-9, 1, size=(1, *shape))
     return weights, rng.normal(size=(_STEPS, *shape)) * magnitudes
 
@@ -35,16 +35,15 @@ _CONSTANTS = NUMBERS | {"rows": float(_ROWS), "cols": float(_COLS), "size": floa
 _TOTAL = 11.0  # steps of the imagined training
 
 
-def updates(program: Program) -> np.ndarray:
-    """Return the program's updates over the fixed steps, float64, (steps, leaves, cols, rows); the weights move."""
-    weights = _WEIGHTS
-    slots: list[np.ndarray | float] = [np.zeros_like(weights) for _ in program.states]
+def updates(program: Program, learning_rate: float = 0.37) -> np.ndarray:
+    """Return the program's updates over the fixed steps, float64, (steps, leaves, cols, rows)."""
+    slots: list[np.ndarray | float] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
     results = []
     fixed = _CONSTANTS | dict(program.hyperparameters)
     with np.errstate(all="ignore"):
-        for step, gradient in enumerate(_GRADIENTS):
+        for step, (weights, gradient) in enumerate(zip(_WEIGHTS, _GRADIENTS, strict=True)):
             bound: dict[str, np.ndarray | float] = dict(fixed)
-            bound.update(w=weights, g=gradient, lr=0.37 / (step + 1), t=step + 1.0, progress=step / _TOTAL)
+            bound.update(w=weights, g=gradient, lr=learning_rate / (step + 1), t=step + 1.0, progress=step / _TOTAL)
             bound.update(zip((slot.name for slot in program.states), slots, strict=True))
 
             def read(operand: Operand, bound: dict[str, np.ndarray | float] = bound) -> np.ndarray | float:
@@ -57,7 +56,6 @@ def updates(program: Program) -> np.ndarray:
                 bound[target] = _FUNCTIONS[function](*values)
             update, *slots = (np.broadcast_to(read(operand), weights.shape) for operand in program.returns)
             results.append(update)
-            weights = weights - np.nan_to_num(update, posinf=0.0, neginf=0.0)
     return np.stack(results)
 
 
@@ -68,3 +66,10 @@ def fingerprint(program: Program) -> str:
     with np.errstate(invalid="ignore"):
         rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)
     return hashlib.blake2b(rounded.tobytes() + exponent.astype(np.int16).tobytes(), digest_size=16).hexdigest()
+
+
+def proportional_to_learning_rate(program: Program) -> bool:
+    """Tell whether twice the learning rate makes every update twice as large (where it is finite)."""
+    once, twice = updates(program, 0.37), updates(program, 0.74)
+    finite = np.isfinite(once) & np.isfinite(twice)
+    return bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))

@@ -33,6 +33,28 @@ from .rule import Rule
 
 _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "provenance", "evidence"}
 MAX_FILE_BYTES = 10 * MAX_BYTES
+PUBLISHED = Path(__file__).parents[1] / "results" / "rules"
+"""Where the rules that rulesmith ships stand."""
+
+
+def published() -> dict[str, Path]:
+    """Return the published rules' files by name, in alphabetical order."""
+    return {path.stem: path for path in sorted(PUBLISHED.glob("*.toml"))}
+
+
+def find(rule: str) -> Rule:
+    """Return a published rule by name, or the rule in a file.
+
+    Raises:
+        RulesmithError: there is no such rule, or the file is no rule file; in one line.
+    """
+    known = published()
+    if rule in known:
+        return read(known[rule])
+    if rule.endswith(".toml") or Path(rule).exists():
+        return read(Path(rule))
+    hint = "give a published rule (see `rulesmith rules`), a rule file or a run"
+    raise RulesmithError(f"no rule {rule!r}{nearest(rule, known)}: {hint}")
 
 
 def read(path: Path) -> Rule:

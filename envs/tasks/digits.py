@@ -29,8 +29,12 @@ def reconstruction() -> Splits:
     return shuffled_splits(images, (images.reshape(len(images), -1) - 0.3) / 0.375)
 
 
+def _batch(size: str) -> int:
+    return 32 if size.split("-")[-1] == "2k" else 64
+
+
 def _classifier(name: str, model: object, steps: int) -> Task:
-    return Task(f"digits-{name}", "digits", classification, model, cross_entropy, steps)
+    return Task(f"digits-{name}", "digits", classification, model, cross_entropy, steps, _batch(name))
 
 
 TASKS = [
@@ -41,7 +45,7 @@ TASKS = [
     _classifier("cnn-20k", Cnn((32, 48), 10), 300),
     _classifier("cnn-200k", Cnn((96, 192), 10), 600),
     *(
-        Task(f"digits-autoencoder-{size}", "digits", reconstruction, Mlp(widths), squared_error, steps)
+        Task(f"digits-autoencoder-{size}", "digits", reconstruction, Mlp(widths), squared_error, steps, _batch(size))
         for size, widths, steps in [
             ("2k", (14, 6, 14, 64), 200),
             ("20k", (96, 32, 96, 64), 400),

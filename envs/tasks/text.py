@@ -73,7 +73,7 @@ def _models(text: str) -> list[Task]:
 
     v = VOCABULARY
     return [
-        task("mlp-2k", CharMlp(v, 4, (20,)), 250, 8, 64),
+        task("mlp-2k", CharMlp(v, 4, (20,)), 250, 8, 32),
         task("mlp-20k", CharMlp(v, 12, (112, 40)), 500, 8, 64),
         task("mlp-200k", CharMlp(v, 32, (448, 160)), 1000, 8, 64),
         task("gru-2k", CharGru(v, 6, 13), 200, 24, 16),

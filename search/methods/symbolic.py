@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...meta.score import Score
-from ...programs import Program, RulesmithError
+from ...programs import Program, RulesmithError, rule_file
 from ...programs.errors import nearest
 from ..candidates import Candidate, Feedback
 from ..engine import Evaluation, Observer, Record, States
-from ..executors import Executor, Pool, available_cores, cache_compilations
-from ..mutation import KINDS, Limits, inlined
+from ..executors import Executor, Pool, available_cores
+from ..mutation import KINDS, Limits, checked, inlined
 from ..store import Store
 from ..strategies.evolution import RandomSearch, RegularizedEvolution
 
@@ -82,10 +82,12 @@ class Symbolic:
     """The problem: programs are worth their `Score`; the state is the cache of scores by digest.
 
     Attributes:
-        executor: runs the fitness function on programs' texts.
+        executor: does a worker's jobs.
+        reference: AdamW's losses.
     """
 
     executor: Executor
+    reference: Any
 
     def init(self, key: Any) -> dict[str, Score]:
         """Return an empty cache."""
@@ -98,7 +100,7 @@ class Symbolic:
 
         The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
         """
-        from ...programs.fingerprint import fingerprint
+        from ...programs.fingerprint import fingerprint, proportional_to_learning_rate
 
         started = time.perf_counter()
         fingerprints: dict[str, str] = {}  # of the programs without a score, by digest
@@ -112,11 +114,15 @@ class Symbolic:
             mark = fingerprints[digest] = "f" + fingerprint(candidate.program)
             if mark in state or mark in waiting:
                 sources.append("fingerprint")
+            elif not proportional_to_learning_rate(candidate.program):
+                # Else a program could win by mixing a constant of its own into the learning rate that it is given.
+                state[mark] = Score(math.inf, "the update is not proportional to the learning rate")
+                sources.append("evaluated")
             else:
                 waiting[mark] = candidate
                 sources.append("evaluated")
         bred = time.perf_counter()
-        scores = self.executor.map([candidate.program.to_text() for candidate in waiting.values()])
+        scores = self.executor.map([("score", c.program.to_text(), self.reference) for c in waiting.values()])
         trained = time.perf_counter()
         state.update(zip(waiting, scores, strict=True))
         state.update({digest: state[mark] for digest, mark in fingerprints.items()})
@@ -125,31 +131,26 @@ class Symbolic:
         return Evaluation(state, feedback, None, metrics)
 
 
-def _build_fitness(protocol: Any, reference: Any) -> Callable[[str], Score]:
-    """Return the evaluator of a worker: from a program's text to its score."""
-    fitness = protocol.build(reference)
-    return lambda text: fitness(Program.parse(text))
-
-
-def _measure(protocol: Any, settings: Any) -> Callable[[str], Any]:
-    """Return the evaluator that measures AdamW, in a worker as programs will be."""
-    return lambda _: _reference_of(protocol, settings)
-
-
-def _reference_of(protocol: Any, settings: dict[str, dict[str, float] | None]) -> Any:
-    from ...envs.tasks import find
+def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
+    """Return what a worker does: it measures AdamW on a task, or scores a program's text against AdamW."""
     from ...meta.fitness import Fitness
-    from ...meta.tuning import tune
-    from ...results.catalog import load
 
-    adamw = load("adamw")
-    fitness = Fitness(protocol, None)
-    known: dict[str, dict[str, float]] = {}
-    for name, setting in settings.items():
-        if setting is None:
-            setting = tune(adamw, find([name])[0], trials=24, seeds=3, trainer=fitness.trainers[name]).setting
-        known[name] = setting
-    return fitness.measure_reference(adamw, known)
+    fitness = Fitness(protocol)
+
+    def evaluate(job: tuple[str, Any, Any]) -> Any:
+        kind, what, how = job
+        return fitness.measure_adamw(what, how) if kind == "measure" else fitness(Program.parse(what), how)
+
+    return evaluate
+
+
+def measure_reference(executor: Executor, tasks: Sequence[str]) -> Any:
+    """Return AdamW's losses, at its shipped setting on each task, or one tuned now where there is none."""
+    from ...meta.fitness import Reference
+    from ...meta.tuning import baseline
+
+    found = executor.map([("measure", task, baseline("adamw", task)) for task in tasks])
+    return Reference(found[0][0], {task: loss for task, (_, loss) in zip(tasks, found, strict=True)})
 
 
 def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolution | RandomSearch:
@@ -214,11 +215,7 @@ def start_program(config: SymbolicConfig) -> Program:
     """
     if config.init == "warm-start":
         return Program.parse(WARM_START)
-    from ...results.catalog import load
-
-    from ..mutation import checked
-
-    program = inlined(load(config.init).program)
+    program = inlined(rule_file.find(config.init).program)
     checked(program, Limits(statements=config.statements))
     return program
 
@@ -255,26 +252,11 @@ def _run(
 
     start = Program.parse(store.fact("start"))
     protocol = Protocol(checked_tasks(config), tuple(range(config.seeds)))
-    workers = workers or available_cores()
-    kept = store.fact("reference")
-    if kept is None:
-        status("compiling the tasks and measuring tuned AdamW on them (once for each run)")
-        settings = {name: tuned_adamw(name) for name in protocol.tasks}
-        pool = Pool(functools.partial(_measure, protocol, settings), 1)
-        try:
-            reference = pool.map([""])[0]
-        finally:
-            pool.close()
-        store.add_fact("reference", asdict(reference))
-    else:
-        reference = Reference(**kept)
     key = jax.random.key(config.seed)
+    workers = workers or available_cores()
+    status(f"starting {workers} worker{'s' if workers > 1 else ''}, compiling the tasks and measuring tuned AdamW on them")
+    executor = Pool(functools.partial(_evaluator, protocol), workers)
     strategy, curriculum = make_strategy(config, start), Fixed(protocol.tasks)
-    status(f"starting {workers} worker{'s' if workers > 1 else ''}")
-    executor = Pool(functools.partial(_build_fitness, protocol, reference), workers)
-    problem = Symbolic(executor)
-    found = store.resume()
-    step, states = found or (0, engine.initial(strategy, curriculum, problem, key))
     began = last = time.perf_counter()
 
     def until(_: int, states: States) -> bool:
@@ -291,20 +273,17 @@ def _run(
             observer(record)
 
     try:
+        kept = store.fact("reference")
+        reference = Reference(**kept) if kept else measure_reference(executor, protocol.tasks)
+        store.add_fact("reference", asdict(reference))
+        problem = Symbolic(executor, reference)
+        step, states = store.resume() or (0, engine.initial(strategy, curriculum, problem, key))
+        began = last = time.perf_counter()
         engine.run(
             strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked]
         )
     finally:
         executor.close()
-
-
-def tuned_adamw(task: str) -> dict[str, float] | None:
-    """Return AdamW's tuned setting on a task from the baselines that rulesmith ships, or None."""
-    path = Path(__file__).parents[2] / "results" / "baselines.json"
-    for row in json.loads(path.read_text())["baselines"]:
-        if row["task"] == task and row["rule"] == "adamw":
-            return row["setting"]
-    return None
 
 
 def preset(name: str) -> tuple[SymbolicConfig, float]:
@@ -318,4 +297,4 @@ def preset(name: str) -> tuple[SymbolicConfig, float]:
     return PRESETS[name]
 
 
-__all__ = ["PRESETS", "Symbolic", "SymbolicConfig", "cache_compilations", "discover", "preset"]
+__all__ = ["PRESETS", "Symbolic", "SymbolicConfig", "discover", "preset"]
