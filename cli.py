@@ -1,0 +1,247 @@
+"""Discover the update rules that train neural networks; inspect them; export them as optax transforms."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from .programs import Program, RulesmithError
+
+CONFIG = (FlagCreatePairsOff,)
+
+app = tyro.extras.SubcommandApp()
+discover = tyro.extras.SubcommandApp()
+discover.__doc__ = "Search for new rules."
+app.command(discover, name="discover")
+
+RuleName = Annotated[str, arg(metavar="RULE")]
+
+
+@discover.command
+def symbolic(
+    preset: str = "demo",
+    minutes: float | None = None,
+    programs: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    init: str | None = None,
+    tasks: tuple[str, ...] | None = None,
+    strategy: Literal["evolution", "random", "constants"] | None = None,
+) -> None:
+    """Search programs that train networks better than tuned AdamW does.
+
+    Ctrl-C is safe: all whole batches are kept, and the same command with --resume goes on.
+
+    Args:
+        preset: demo (1.5 minutes), standard (an hour), or paper (the published scale, for a cluster).
+        minutes: stop after so long; the preset's own bound by default, unless --programs is given.
+        programs: stop after so many programs, counted from the run's start.
+        seed: of the run.
+        out: the run's directory; by default a new one under runs/.
+        workers: processes; by default one for each core.
+        resume: go on with the run in --out (by default the latest), with the config it began with.
+        init: start from a published rule or a rule file; by default AdamW without bias correction.
+        tasks: names, sets (search, selection, held-out) or import paths (module:attribute).
+        strategy: evolution, or a baseline to compare it with: random, constants.
+    """
+    from .results.display import Display
+    from .search.methods import symbolic as method
+
+    config, preset_minutes = method.preset(preset)
+    for name, value in (("seed", seed), ("init", init), ("tasks", tasks), ("strategy", strategy)):
+        if value is not None:
+            if resume:
+                raise RulesmithError(f"--{name} has no effect with --resume: a run keeps the config it began with")
+            config = replace(config, **{name: value})
+    if minutes is None and programs is None:
+        minutes = preset_minutes
+    for name, value in (("minutes", minutes), ("programs", programs), ("workers", workers)):
+        if value is not None and value <= 0:
+            raise RulesmithError(f"--{name} is {value:g}; it must be above 0")
+    directory = out or (_latest(Path("runs")) if resume else Path("runs") / time.strftime("symbolic-%Y%m%d-%H%M%S"))
+    display = Display(directory, programs=programs, minutes=minutes)
+    sys.path.insert(0, str(Path.cwd()))  # for --tasks my_module:my_task
+    with display:
+        try:
+            method.discover(
+                config,
+                directory,
+                programs=programs,
+                minutes=minutes,
+                workers=workers,
+                resume=resume,
+                observers=[display],
+                status=display.status,
+            )
+        except KeyboardInterrupt:
+            display.status("stopped; all whole batches are kept")
+    display.end()
+
+
+@app.command
+def runs(directory: Positional[Path] = Path("runs")) -> None:
+    """List the runs under a directory, the best program of each."""
+    from .results.reporting import runs_table
+
+    _print(runs_table(directory))
+
+
+@app.command
+def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) -> None:
+    """Show a rule (a published one, a rule file) or a run (its hall of fame and its best rule).
+
+    Args:
+        rule: a published rule's name, a rule file, or a run's directory.
+        json: as JSON; of a run, nothing that depends on clock, machine, workers or the directory's name.
+        stats: with --json of a run, add those.
+    """
+    from .results import reporting
+    from .results.catalog import load
+
+    if (Path(rule) / "run.sqlite").exists():
+        report = reporting.run_json(Path(rule), stats=stats) if json else reporting.run_text(Path(rule))
+    else:
+        report = reporting.rule_json(load(rule)) if json else reporting.rule_text(load(rule))
+    if json:
+        print(json_module.dumps(report, indent=2))
+    else:
+        _print(report)
+
+
+@app.command
+def rules() -> None:
+    """List the published rules."""
+    from .results.reporting import rules_table
+
+    _print(rules_table())
+
+
+@app.command
+def tasks() -> None:
+    """List the tasks, and the sets they are in."""
+    from .results.reporting import tasks_table
+
+    _print(tasks_table())
+
+
+@app.command
+def vocabulary() -> None:
+    """Print every word of the language, as a Markdown table."""
+    from .programs.vocabulary import table
+
+    print(table())
+
+
+@app.command
+def check(file: Positional[Path]) -> None:
+    """Check a rule file, or a program's text (.py): types, simplified form, digest and cost.
+
+    Args:
+        file: a rule file (.toml) or the text of one program.
+    """
+    from .programs import rule_file
+    from .programs.analysis import summarize
+    from .programs.rule import Rule
+
+    if file.suffix == ".toml":
+        rule = rule_file.read(file)
+    else:
+        rule = Rule.of(_program(file))
+    for label, program in rule.programs.items():
+        summary = summarize(program)
+        title = "" if label == "all" else f" for {label} leaves"
+        print(f"valid{title}: {summary.length} statements matter of {len(program.statements)}")
+        print(f"digest {summary.digest}\ncost   {summary.cost} multiplications a weight and step\n")
+        print(program.simplified().to_text())
+
+
+@app.command
+def diff(a: Positional[RuleName], b: Positional[RuleName]) -> None:
+    """Compare two rules, simplified: equal in what they compute, or where they differ."""
+    from .results.catalog import load
+    from .results.reporting import rule_diff
+
+    _print(rule_diff(load(a), load(b)))
+
+
+@app.command
+def export(
+    rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"])], lift: bool = False
+) -> None:
+    """Write a rule as one Python file that needs only jax and optax (or, to a .toml, as a rule file).
+
+    Args:
+        rule: a published rule's name, a rule file, or a run's directory.
+        output: the file to write.
+        lift: make the program's literals hyperparameters.
+    """
+    from .programs import rule_file
+    from .results.catalog import load
+
+    loaded = load(rule)
+    if lift:
+        loaded = replace(loaded, programs={label: program.lifted() for label, program in loaded.programs.items()})
+    if output.suffix not in (".py", ".toml"):
+        raise RulesmithError(f"{output}: the output is a .py or a .toml file")
+    rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source())
+    print(f"{output}: {loaded.name}, as {'a rule file' if output.suffix == '.toml' else 'an optax transform'}")
+    if output.suffix == ".py":
+        print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}(1e-3)")
+
+
+@app.command
+def tune(
+    rules: Positional[tuple[str, ...]],
+    tasks: tuple[str, ...] = ("search",),
+    trials: int = 24,
+    seeds: int = 3,
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None,
+) -> None:
+    """Tune rules on tasks, the same quasi-random trials for each; with -o, keep the settings in a JSON file.
+
+    Args:
+        rules: published rules or rule files.
+        tasks: names, sets, or import paths.
+        trials: settings tried of each rule on each task.
+        seeds: trainings of each setting.
+        output: a file of baselines; rows of the same rule and task are replaced.
+    """
+    from .results.reporting import tune_rules
+
+    tune_rules(rules, tasks, trials, seeds, output)
+
+
+def _program(file: Path) -> Program:
+    try:
+        return Program.parse(file.read_text())
+    except OSError as error:
+        raise RulesmithError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RulesmithError(f"{file}: not a text file in UTF-8") from None
+    except RulesmithError as error:
+        raise type(error)(f"{file}: {error}") from None
+
+
+def _latest(directory: Path) -> Path:
+    found = sorted(directory.glob("*/run.sqlite"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise RulesmithError(f"no run under {directory}/ to resume; name its directory with --out")
+    return found[-1].parent
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=False).print(renderable)
+
+
+__all__ = ["CONFIG", "app"]
