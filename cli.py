@@ -174,9 +174,7 @@ def diff(a: Positional[RuleName], b: Positional[RuleName]) -> None:
 
 
 @app.command
-def export(
-    rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"])], lift: bool = False
-) -> None:
+def export(rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"])], lift: bool = False) -> None:
     """Write a rule as one Python file that needs only jax and optax (or, to a .toml, as a rule file).
 
     Args:

@@ -90,7 +90,7 @@ class CharGru(nn.Module):
 
 
 class CharTransformer(nn.Module):
-    """A causal transformer over characters, normalized before each block: (batch, time) to (batch, time, vocabulary)."""
+    """A causal transformer, normalized before each block: (batch, time) to (batch, time, vocabulary)."""
 
     vocabulary: int
     width: int

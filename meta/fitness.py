@@ -106,14 +106,16 @@ class Fitness:
             relative=True,
             steps=self.protocol.pilot_steps,
             interpreted=True,
-            **hyperparameters,
+            hyperparameters=hyperparameters,
         )
         return np.nan_to_num(losses[:, 0, 0], nan=np.inf)
 
     def _task(self, rule: Program | Rule, name: str, scales: list[float], *, relative: bool, **options: float) -> float:
         """Return the validation loss, meaned over seeds, at the best of some step sizes."""
         seeds = self.protocol.seeds
-        losses = _trainer(name).losses(rule, scales, seeds, relative=relative, interpreted=True, **options)
+        losses = _trainer(name).losses(
+            rule, scales, seeds, relative=relative, interpreted=True, hyperparameters=options
+        )
         return float(np.nan_to_num(losses[:, :, 0].mean(axis=1), nan=np.inf).min())
 
     def measure_adamw(self, name: str, setting: dict[str, float] | None) -> tuple[float, float]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -43,7 +44,7 @@ Factory = Callable[..., optax.GradientTransformation]
 def _forget(state: Any, fresh: Array) -> Any:
     """Return an optimizer's state as it was at the start where `fresh`; it was all zeros then."""
     if isinstance(state, InterpreterState):
-        return _forget(tuple(state[:2]), fresh) + (state.scratch,)
+        return state._replace(count=_forget(state.count, fresh), slots=_forget(state.slots, fresh))
     return jax.tree.map(lambda x: jnp.where(fresh, jnp.zeros_like(x), x), state)
 
 
@@ -69,10 +70,7 @@ def train(
         probing = i < 0
         rate = jnp.where(probing, 1.0, scale * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps)))
         transform = make(lambda _: rate, steps)
-        if isinstance(state, InterpreterState):
-            state = InterpreterState(*_forget(state, i == 0))
-        else:
-            state = _forget(state, i == 0)
+        state = _forget(state, i == 0)
         batch = batches[i % steps]
         gradients = jax.grad(task.mean_loss)(weights, train_inputs[batch], train_targets[batch])
         updates, state = transform.update(gradients, state, weights)
@@ -87,7 +85,7 @@ def train(
     return weights
 
 
-def _losses(task: Task, weights: Any) -> Float32[Array, "2"]:
+def _losses(task: Task, weights: Any) -> Float32[Array, 2]:
     """Return the losses on validation and test data."""
     return jnp.stack([task.mean_loss(weights, *map(jnp.asarray, part)) for part in task.data[1:]])
 
@@ -127,7 +125,8 @@ class Trainer:
 
     def _run(self, make: MakeTransform, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
         def run(seed: Any, scale: Array) -> Array:
-            return _losses(self.task, train(self.task, make, *seed, scale, relative, steps))
+            weights, batches = seed
+            return _losses(self.task, train(self.task, make, weights, batches, scale, relative, steps))
 
         return self._map(run)(seeds, scales)
 
@@ -141,8 +140,10 @@ class Trainer:
         def make(values: Any) -> MakeTransform:
             options = dict(zip(names, values, strict=True))
             if isinstance(rule, Rule):
-                return lambda rate, total: rule.to_optax(rate, total_steps=total, **options)
-            return lambda rate, _: rule(rate, **options)
+                own = rule
+                return lambda rate, total: own.to_optax(rate, total_steps=total, **options)
+            factory = rule
+            return lambda rate, _: factory(rate, **options)
 
         return jax.jit(lambda values, *run: self._run(make(values), *run))
 
@@ -161,7 +162,7 @@ class Trainer:
         relative: bool = False,
         steps: int | None = None,
         interpreted: bool | None = None,
-        **hyperparameters: float,
+        hyperparameters: Mapping[str, float] = MappingProxyType({}),
     ) -> Float32[np.ndarray, "scales seeds 2"]:
         """Return the losses on validation and test data at the end of trainings, NaN or infinite where they diverge.
 
@@ -172,7 +173,7 @@ class Trainer:
             relative: see the module.
             steps: length of the training; the task's own by default, and at most that.
             interpreted: which execution; by default the cheaper one.
-            **hyperparameters: instead of the rule's own.
+            hyperparameters: instead of the rule's own.
 
         Raises:
             ProgramError: the program is too long for the interpreter.

@@ -84,7 +84,7 @@ def tune(rule: Rule, task: Task, *, trials: int, seeds: int, trainer: Trainer | 
     for setting in settings(rule, trials):
         options = dict(setting)
         rate = options.pop("learning_rate")
-        losses = trainer.losses(rule, [rate], range(1000, 1000 + seeds), **options)[0].mean(axis=0)
+        losses = trainer.losses(rule, [rate], range(1000, 1000 + seeds), hyperparameters=options)[0].mean(axis=0)
         if not best[2] or np.nan_to_num(losses[0], nan=np.inf) < best[0]:
             best = (float(np.nan_to_num(losses[0], nan=np.inf)), float(losses[1]), setting)
     return Tuned(rule.name, task.name, best[2], best[0], best[1], trials, seeds)

@@ -103,7 +103,8 @@ def update_function(program: Program) -> Callable[..., Any]:
                 case "global_dot":
                     bound[target] = yield operations.dot(*wide)
                 case "clip_by_global_norm":
-                    bound[target] = operations.clip_by_total(*values, (yield operations.sum_of_squares(wide[0])))
+                    x, limit = values
+                    bound[target] = operations.clip_by_total(x, limit, (yield operations.sum_of_squares(wide[0])))
                 case _:
                     call = OPERATORS[function] if uses_operator else implementation(function)
                     bound[target] = call(*wide)

@@ -54,7 +54,8 @@ def update_source(program: Program, name: str = "update") -> str:
     def call(i: int, operands: list[ast.expr]) -> ast.expr:
         step = steps[i]
         wide = [
-            _call("spread", o, ast.Name("shape")) if spread else o for o, spread in zip(operands, step.spread, strict=True)
+            _call("spread", o, ast.Name("shape")) if spread else o
+            for o, spread in zip(operands, step.spread, strict=True)
         ]
         match step.function:
             case "global_norm":
@@ -96,7 +97,9 @@ def program_source(program: Program) -> str:
     """Return runnable source of a program's function of one leaf; see `Program.to_python`."""
     source = update_source(program)
     if has_tree_functions(program):
-        source = "# A generator: it yields its leaf's share of a number over all leaves, and is sent the sum.\n" + source
+        source = (
+            "# A generator: it yields its leaf's share of a number over all leaves, and is sent the sum.\n" + source
+        )
     return _format(f"import jax\nimport jax.numpy as jnp\n\n\n{_helpers([source], set())}\n\n{source}")
 
 
@@ -137,11 +140,9 @@ def rule_source(rule: Rule) -> str:
             + ", ".join(f"{label!r}: {call}" for label, call in calls)
             + "},\n        leaf_classes,\n    )\n"
         )
-    needs = [f"total_steps={'None' if not rule.needs_total_steps else ''}".rstrip("=")]
-    signature = ", ".join(
-        ["learning_rate", *(f"{name}={value!r}" for name, value in rule.hyperparameters.items()), "*", *needs]
-        + ["mask=None", "state_dtype=None"]
-    )
+    defaults = [f"{name}={value!r}" for name, value in rule.hyperparameters.items()]
+    steps = "total_steps" if rule.needs_total_steps else "total_steps=None"
+    signature = ", ".join(["learning_rate", *defaults, "*", steps, "mask=None", "state_dtype=None"])
     options = "total_steps: length of the training" if rule.needs_total_steps else "total_steps: not used"
     text = f'''"""Return the optax transform.
 
@@ -160,5 +161,3 @@ def rule_source(rule: Rule) -> str:
     if not single:
         parts.append(inspect.getsource(transform.leaf_classes))
     return _format("\n\n".join(parts))
-
-

@@ -1,14 +1,15 @@
 """The numeric fingerprint: what a program does on fixed inputs, as a hash.
 
 It finds equalities that value numbering cannot see, such as ``x * x`` and ``square(x)``. The program runs in NumPy and
-float64 for a few steps on two leaves, a matrix and a bias, whose weights and gradients span many magnitudes and
-signs, and change from step to step; updates are rounded to 20 bits before they are hashed. Equal fingerprints mean equal functions for all that
-a training could tell; in rare cases rounding gives equal functions different ones, which costs a search one evaluation.
+float64 for a few steps on two leaves of weights and gradients that span many magnitudes and signs, and change from step
+to step; updates are rounded to 20 bits before they are hashed. Equal fingerprints mean equal functions for all that a
+training could tell; in rare cases rounding gives equal functions different ones, which costs a search one evaluation.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ _TOTAL = 11.0  # steps of the imagined training
 
 def updates(program: Program, learning_rate: float = 0.37) -> np.ndarray:
     """Return the program's updates over the fixed steps, float64, (steps, leaves, cols, rows)."""
-    slots: list[np.ndarray | float] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
+    slots: list[Any] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
     results = []
     fixed = _CONSTANTS | dict(program.hyperparameters)
     with np.errstate(all="ignore"):

@@ -182,5 +182,3 @@ def run_leaves(update, leaves):
         for share in shares[1:]:
             total = total + share
         sends = [total] * len(runs)
-
-

@@ -241,7 +241,9 @@ class _Flattener:
 
     def call(self, node: ast.Call) -> Operand:
         if not isinstance(node.func, ast.Name):
-            raise ProgramError("attributes are not part of the language; call a function by its plain name", node.lineno)
+            raise ProgramError(
+                "attributes are not part of the language; call a function by its plain name", node.lineno
+            )
         name = node.func.id
         if name not in FUNCTIONS:
             raise ProgramError(f"unknown function {name!r}{nearest(name, FUNCTIONS)}", node.lineno)

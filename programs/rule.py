@@ -26,7 +26,7 @@ class Rule:
 
     Attributes:
         name: letters, digits, ``_`` and ``-``.
-        programs: ``{"all": program}``, or one program for ``"matrix"`` leaves (two axes or more) and one for ``"other"``.
+        programs: ``{"all": program}``, or one for ``"matrix"`` leaves (two axes or more) and one for ``"other"``.
         description: one line.
         learning_rate: range of learning rates worth trying, or None.
         ranges: the same for hyperparameters, by name.

@@ -87,7 +87,7 @@ def loads(text: str) -> Rule:
         if key not in _KEYS:
             raise RulesmithError(f"unknown key {key!r}{nearest(key, _KEYS)}")
     if table.get("kind") != "optimizer":
-        raise RulesmithError(f"kind is {table.get('kind')!r}; this version reads kind = \"optimizer\"")
+        raise RulesmithError(f'kind is {table.get("kind")!r}; this version reads kind = "optimizer"')
     texts = {"all": table["program"]} if "program" in table else table.get("programs")
     if not isinstance(texts, dict) or ("program" in table) == ("programs" in table):
         raise RulesmithError("a rule file has either 'program' or a table [programs] with 'matrix' and 'other'")

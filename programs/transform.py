@@ -84,7 +84,7 @@ def transform(
             )
             for i, name in enumerate(slots, 1)
         }
-        return tree.unflatten(new), RuleState(optax.safe_increment(state.count), kept)
+        return tree.unflatten(new), RuleState(jnp.asarray(optax.safe_increment(state.count)), kept)
 
     return optax.GradientTransformation(init, step)
 

@@ -89,7 +89,9 @@ class Display:
     def _line(self, now: float) -> str:
         best = self._best()
         found = "none yet" if best is None else f"{best:.4f} of tuned AdamW's loss"
-        return f"{now - self.began:6.1f} s  {self._budget(now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
+        return (
+            f"{now - self.began:6.1f} s  {self._budget(now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
+        )
 
     def _panel(self, now: float) -> Panel:
         assert self.record is not None
@@ -117,8 +119,8 @@ class Display:
         self.console.print(best.candidate.program.simplified().to_text().rstrip(), style="cyan")
         start = "below" if best.fitness < 1 else "above"
         self.console.print(
-            f"\nIts loss on the search's tasks is {best.fitness:.3f} of tuned AdamW's ({start} 1; on validation data that the"
-            f"\nsearch looked at, so no proof yet). Next:"
+            f"\nIts loss on the search's tasks is {best.fitness:.3f} of tuned AdamW's ({start} 1; on validation data"
+            f"\nthat the search looked at, so no proof yet). Next:"
             f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_optimizer.py",
             soft_wrap=True,
         )

@@ -21,11 +21,13 @@ from ..programs.rule import Rule
 from ..search.archive import Entry
 from ..search.store import FILE, Store
 
+_ONE_LINE = ("rule", "what it is", "task", "run")
+
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE)
     return table
 
 
@@ -187,7 +189,7 @@ def rule_diff(a: Rule, b: Rule) -> Text:
             result.append(f"{a.name} and {b.name} compute the same{title} (digest {first.digest})\n", style="green")
         else:
             lines = [program.simplified().to_text().splitlines() for program in (first, second)]
-            for line in difflib.unified_diff(*lines, a.name, b.name, lineterm="", n=9):
+            for line in difflib.unified_diff(lines[0], lines[1], a.name, b.name, lineterm="", n=9):
                 style = {"+": "green", "-": "red", "@": "dim"}.get(line[0], "")
                 result.append(line + "\n", style=style)
     return result

@@ -18,7 +18,9 @@ class Entry:
     fitness: float
 
 
-def merge(entries: tuple[Entry, ...], candidates: Iterable[Candidate], feedback: Iterable[Feedback]) -> tuple[Entry, ...]:
+def merge(
+    entries: tuple[Entry, ...], candidates: Iterable[Candidate], feedback: Iterable[Feedback]
+) -> tuple[Entry, ...]:
     """Return the archive after a batch: the `SIZE` best programs and the Pareto front, best first.
 
     Programs with equal fitness are told apart by nothing that a user cares for (most are the same function in

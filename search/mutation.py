@@ -57,16 +57,14 @@ def inlined(program: Program) -> Program:
     changed = {s.target for s in statements} & set(values)
     if changed:
         raise ProgramError(f"hyperparameter {min(changed)!r} is assigned; a search cannot start there")
-    return replace(
-        program, hyperparameters=(), statements=statements, returns=tuple(map(operand, program.returns))
-    )
+    return replace(program, hyperparameters=(), statements=statements, returns=tuple(map(operand, program.returns)))
 
 
 def checked(program: Program, limits: Limits) -> Summary:
     """Return the summary of a program that may be evaluated.
 
     Raises:
-        ProgramError: it is invalid, too long, too costly, or its update does not depend on the gradient and the learning rate.
+        ProgramError: it is invalid, too long, too costly, or does not depend on gradient and learning rate.
     """
     if len(program.statements) > limits.statements:
         raise ProgramError(f"{len(program.statements)} statements; at most {limits.statements} are allowed")
@@ -147,9 +145,7 @@ def _delete(program: Program, rng: random.Random) -> Program:
 def _change(program: Program, rng: random.Random, *, constants: bool) -> Program:
     """Change one operand of a statement or of the return; with `constants`, one literal, by a factor 2 ** N(0, 1)."""
     rows = [s.operands for s in program.statements] + [program.returns]
-    places = [
-        (i, j) for i, row in enumerate(rows) for j, o in enumerate(row) if not constants or isinstance(o, float)
-    ]
+    places = [(i, j) for i, row in enumerate(rows) for j, o in enumerate(row) if not constants or isinstance(o, float)]
     if not places:
         raise ProgramError("no constant to change")
     i, j = places[int(rng.random() * len(places))]

@@ -66,7 +66,9 @@ class Store:
         lock = _lock(directory)
         path = directory / FILE
         if path.exists():
-            raise RulesmithError(f"{directory} holds a run already; add --resume to go on with it, or choose another --out")
+            raise RulesmithError(
+                f"{directory} holds a run already; add --resume to go on with it, or choose another --out"
+            )
         with _plain_errors(path):
             part = path.with_suffix(".part")
             part.unlink(missing_ok=True)
@@ -241,7 +243,9 @@ class Store:
         provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
         provenance |= {"seed": config["seed"], "candidate": number}
         program = entry.candidate.program.simplified()
-        return Rule(f"found-{number}", {"all": program}, "found by symbolic search", (1e-4, 1.0), {}, provenance, evidence)
+        return Rule(
+            f"found-{number}", {"all": program}, "found by symbolic search", (1e-4, 1.0), {}, provenance, evidence
+        )
 
     def front(self) -> list[Entry]:
         """Return the Pareto front of fitness against length, shortest first."""
@@ -280,7 +284,9 @@ def _lock(directory: Path) -> Any:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise RulesmithError(f"{directory}: another run is writing here; wait for it, or choose another --out") from None
+        raise RulesmithError(
+            f"{directory}: another run is writing here; wait for it, or choose another --out"
+        ) from None
     return lock
 
 

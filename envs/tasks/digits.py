@@ -14,8 +14,8 @@ from .task import Splits, Task, cross_entropy, shuffled_splits, squared_error
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    return (digits.images[..., None] / 16.0).astype(np.float32), digits.target.astype(np.int32)
+    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
+    return (pixels.reshape(-1, 8, 8, 1) / 16.0).astype(np.float32), labels.astype(np.int32)
 
 
 def classification() -> Splits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def windows(name: str, context: int, stride: int, *, last_only: bool, most: int 
     text = tokens(name)
     cuts = [0, int(0.8 * len(text)), int(0.9 * len(text)), len(text)]
     parts = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         part = np.lib.stride_tricks.sliding_window_view(text[begin:end], context + 1)[::stride]
         if begin and len(part) > most:
             part = part[np.linspace(0, len(part) - 1, most).astype(int)]

@@ -93,9 +93,7 @@ class Symbolic:
         """Return an empty cache."""
         return {}
 
-    def evaluate(
-        self, state: dict[str, Score], candidates: Sequence[Candidate], tasks: Any, key: Any
-    ) -> Evaluation:
+    def evaluate(self, state: dict[str, Score], candidates: Sequence[Candidate], tasks: Any, key: Any) -> Evaluation:
         """Score the candidates: from the cache where the digest or the fingerprint is known, else by training.
 
         The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
@@ -254,7 +252,9 @@ def _run(
     protocol = Protocol(checked_tasks(config), tuple(range(config.seeds)))
     key = jax.random.key(config.seed)
     workers = workers or available_cores()
-    status(f"starting {workers} worker{'s' if workers > 1 else ''}, compiling the tasks and measuring tuned AdamW on them")
+    status(
+        f"starting {workers} worker{'s' if workers > 1 else ''}, compiling the tasks and measuring tuned AdamW on them"
+    )
     executor = Pool(functools.partial(_evaluator, protocol), workers)
     strategy, curriculum = make_strategy(config, start), Fixed(protocol.tasks)
     began = last = time.perf_counter()
@@ -279,9 +279,7 @@ def _run(
         problem = Symbolic(executor, reference)
         step, states = store.resume() or (0, engine.initial(strategy, curriculum, problem, key))
         began = last = time.perf_counter()
-        engine.run(
-            strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked]
-        )
+        engine.run(strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked])
     finally:
         executor.close()
 

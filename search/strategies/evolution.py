@@ -111,7 +111,9 @@ class RegularizedEvolution:
         )
         if state.since_restart < self.restart:
             return state
-        start = archive[0] if archive and state.restarts % 2 else replace(first, candidate=_start(self.start, self.limits))
+        start = (
+            archive[0] if archive and state.restarts % 2 else replace(first, candidate=_start(self.start, self.limits))
+        )
         return replace(state, members=(start,), since_restart=0, restarts=state.restarts + 1)
 
 

@@ -1,0 +1,48 @@
+# Everything runs in .venv, which the first call makes; a second call skips what is done.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow bench lint clean
+
+demo: .venv/.installed
+	@echo "== searching for an update rule on real data (about two minutes)"
+	@rm -rf runs/demo
+	$(BIN)/rulesmith discover symbolic --preset demo --out runs/demo
+	@echo "== exporting it, and training another network with the file alone"
+	$(BIN)/rulesmith export runs/demo -o runs/demo/found.py
+	$(BIN)/python benchmarks/try_export.py runs/demo/found.py
+
+test: .venv/.tested lint
+	@echo "== tests"
+	$(BIN)/python -m pytest -q -n 2
+
+test-slow: .venv/.tested
+	$(BIN)/python -m pytest -q -m slow
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/run.py
+
+lint: .venv/.tested
+	@echo "== ruff and basedpyright"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+.venv/bin/python:
+	@echo "== making .venv"
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python pyproject.toml requirements.lock
+	@echo "== installing rulesmith (from PyPI, at the locked versions)"
+	$(PIP) --require-virtualenv -r requirements.lock
+	$(PIP) --no-deps -e .
+	@touch $@
+
+.venv/.tested: .venv/.installed
+	@echo "== installing what tests need"
+	$(PIP) --constraint requirements.lock -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv runs build *.egg-info

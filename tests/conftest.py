@@ -1,0 +1,34 @@
+"""Set before jax is imported: two host devices, for what is sharded, and the user's cache of compiled functions."""
+
+import os
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+
+import random
+
+import pytest
+
+from rulesmith import Program
+from rulesmith.programs import ProgramError
+from rulesmith.search.executors import cache_compilations
+from rulesmith.search.methods.symbolic import WARM_START
+from rulesmith.search.mutation import Limits, mutate
+
+cache_compilations()
+
+
+def random_program(seed: int, most: int = 25) -> Program:
+    """Return a program some mutations away from the warm start."""
+    rng = random.Random(seed)
+    program = Program.parse(WARM_START)
+    for _ in range(rng.randrange(most)):
+        try:
+            program = mutate(program, rng, Limits(cost=400), ("insert", "operand", "delete", "constant")).program
+        except ProgramError:
+            continue
+    return program
+
+
+@pytest.fixture(scope="session")
+def make_program():
+    return random_program

@@ -1,0 +1,176 @@
+"""The interpreter and the compiler agree; the words compute what NumPy says they do."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rulesmith import Program, load
+from rulesmith.programs import ProgramError, folding
+from rulesmith.programs.compiler import implementation
+from rulesmith.programs.interpreter import Capacity, encode, interpret
+from rulesmith.programs.rule import Rule
+from rulesmith.programs.rule_file import published
+from rulesmith.programs.vocabulary import FUNCTIONS, Kind
+
+SHAPES = {"matrix": (3, 4), "vector": (5,), "scalar": (), "kernel": (2, 2, 3, 4)}
+
+
+def tree(seed, scale=1.0):
+    keys = jax.random.split(jax.random.key(seed), len(SHAPES))
+    return {name: scale * jax.random.normal(k, shape) for k, (name, shape) in zip(keys, SHAPES.items())}
+
+
+WEIGHTS = tree(0)
+
+
+@jax.jit
+def interpreted(code, gradients, weights, slots):
+    """One step from given states: updates and new states."""
+    tx = interpret(code, lambda _: jnp.float32(0.1), 7)
+    state = tx.init(weights)._replace(slots=slots, count=jnp.int32(2))
+    updates, state = tx.update(gradients, state, weights)
+    return updates, state.slots
+
+
+def compiled(program, gradients, weights, slots):
+    tx = Rule.of(program).to_optax(0.1, total_steps=7)
+    state = tx.init(weights)
+    _, unravel = jax.flatten_util.ravel_pytree(weights)
+    kept = {slot.name: unravel(row) for slot, row in zip(program.states, slots)}
+    updates, state = tx.update(gradients, state._replace(count=jnp.int32(2), slots=kept), weights)
+    return updates, state.slots
+
+
+def rounded(program):
+    """Return the program with literals that float32 holds: the interpreter's constants are that."""
+    statements = tuple(
+        s._replace(operands=tuple(o if isinstance(o, str) else float(np.float32(o)) for o in s.operands))
+        for s in program.statements
+    )
+    return dataclasses.replace(program, statements=statements)
+
+
+def single_statements(program):
+    """Yield programs that each carry out one statement of a program, on the leaves' own values."""
+    for _, function, operands in program.statements:
+        names = iter(["g", "w", "m", "v"])
+        given = {}
+        fresh = tuple(given.setdefault(o, next(names)) if isinstance(o, str) else o for o in operands)
+        statement = program.statements[0]._replace(target="u", function=function, operands=fresh)
+        yield dataclasses.replace(
+            program,
+            inputs=("w", "g", "m", "v", "lr"),
+            statements=(statement,),
+            returns=("u", "m", "v"),
+        )
+
+
+ROUGH = {"tan", "power", "exp", "exp2", "exp10", "sinh", "cosh", "expm1", "orthogonalize"}
+
+
+def agree(a, b, rtol):
+    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(value)]) for value in (a, b))
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**9))
+def test_they_agree_statement_by_statement(make_program, seed):
+    program = rounded(make_program(seed, most=6))
+    slots = jax.random.normal(jax.random.key(seed), (4, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
+    gradients = tree(seed)
+    for single in single_statements(program):
+        rtol = 1e-4 if single.statements[0].function in ROUGH else 1e-5
+        first, _ = interpreted(encode(single), gradients, WEIGHTS, slots)
+        second, _ = compiled(single, gradients, WEIGHTS, slots)
+        agree(first, second, rtol)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**9))
+def test_they_agree_end_to_end_where_rounding_stays_small(make_program, seed):
+    program = rounded(make_program(seed)).simplified()
+    slots = jax.random.normal(jax.random.key(seed), (4, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
+    gradients = tree(seed)
+    code = encode(program)
+    first, kept = interpreted(code, gradients, WEIGHTS, slots)
+    nudged = jax.tree.map(lambda x: jnp.nextafter(x, jnp.inf), gradients)
+    moved, _ = interpreted(code, nudged, WEIGHTS, slots)
+    second, own = compiled(program, gradients, WEIGHTS, slots)
+    for leaf in SHAPES:
+        steady = np.isclose(first[leaf], moved[leaf], rtol=3e-6, atol=1e-7)
+        both = np.isclose(first[leaf], second[leaf], rtol=1e-3, atol=1e-5, equal_nan=True)
+        assert (both | ~steady).all()
+    assert len(kept) == 4
+    assert set(own) == {slot.name for slot in program.states}
+
+
+@pytest.mark.parametrize("name", [n for n in published() if "all" in load(n).programs])
+def test_they_agree_on_the_known_rules_over_a_training(name):
+    program = load(name).program
+    code = encode(program, Capacity(64, 48))
+    rule = Rule.of(rounded(program))
+    a, b = interpret(code, lambda _: jnp.float32(0.01), 20), rule.to_optax(0.01, total_steps=20)
+    steps = [jax.jit(tx.update) for tx in (a, b)]
+    states = [tx.init(WEIGHTS) for tx in (a, b)]
+    for i in range(20):
+        gradients = tree(100 + i)
+        (first, states[0]), (second, states[1]) = (
+            step(gradients, state, WEIGHTS) for step, state in zip(steps, states)
+        )
+        agree(first, second, 2e-4)
+
+
+def test_a_program_too_long_for_the_interpreter_is_refused():
+    program = Program.parse("def update(g, lr):\n" + " g = g + w1\n".replace("w1", "g") * 30 + " return lr * g")
+    with pytest.raises(ProgramError, match="room for 10"):
+        encode(program, Capacity(10, 30))
+
+
+@pytest.mark.parametrize("name", [n for n, f in FUNCTIONS.items() if f.kind is Kind.ELEMENTWISE])
+def test_words_compute_what_numpy_says(name):
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=200).astype(np.float32) for _ in range(FUNCTIONS[name].arity)]
+    if name == "arccosh":
+        values = [1 + np.abs(values[0])]
+    ours = np.asarray(implementation(name)(*map(jnp.asarray, values)))
+    with np.errstate(all="ignore"):
+        wanted = folding.ELEMENTWISE[name](*(v.astype(np.float64) for v in values))
+    np.testing.assert_allclose(ours, wanted, rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in folding.SHAPED if not n.startswith(("global", "clip"))])
+def test_shaped_words_compute_what_numpy_says(name):
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(3, 4)).astype(np.float32) for _ in range(FUNCTIONS[name].arity)]
+    ours = np.asarray(implementation(name)(*map(jnp.asarray, values)))
+    wanted = folding.SHAPED[name](*(v.astype(np.float64) for v in values))
+    np.testing.assert_allclose(np.broadcast_to(ours, (3, 4)), np.broadcast_to(wanted, (3, 4)), rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_over_the_whole_tree():
+    program = Program.parse("def update(g, lr):\n c = clip_by_global_norm(g, 0.5)\n return lr * c / global_norm(g)")
+    tx = program.to_optax(1.0)
+    gradients = tree(3)
+    updates, _ = jax.jit(tx.update)(gradients, tx.init(WEIGHTS), WEIGHTS)
+    clipped, _ = optax.clip_by_global_norm(0.5).update(gradients, optax.EmptyState())
+    wanted = jax.tree.map(lambda x: -x / optax.global_norm(gradients), clipped)
+    agree(updates, wanted, 1e-6)
+    flat = sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(gradients), jax.tree.leaves(WEIGHTS)))
+    program = Program.parse("def update(w, g, lr):\n return lr * g * global_dot(g, w)")
+    tx = program.to_optax(1.0)
+    updates, _ = tx.update(gradients, tx.init(WEIGHTS), WEIGHTS)
+    agree(updates, jax.tree.map(lambda x: -x * flat, gradients), 1e-5)
+
+
+def test_orthogonalize_moves_singular_values_to_one():
+    x = np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
+    values = np.linalg.svd(np.asarray(implementation("orthogonalize")(jnp.asarray(x))), compute_uv=False)
+    assert (values > 0.6).all()
+    assert (values < 1.3).all()
+    assert not np.asarray(implementation("orthogonalize")(jnp.zeros((2, 3)))).any()

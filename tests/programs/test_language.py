@@ -1,0 +1,214 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rulesmith import Program, ProgramError
+from rulesmith.programs.analysis import summarize
+from rulesmith.programs.fingerprint import fingerprint, proportional_to_learning_rate, updates
+from rulesmith.programs.parsing import MAX_NESTING
+from rulesmith.programs.vocabulary import FUNCTIONS, table
+
+seeds = st.integers(0, 10**9)
+
+
+def parse(body, signature="w, g, m, lr", returns="lr * g, m"):
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return Program.parse(f"def update({signature}):\n{lines}    return {returns}\n")
+
+
+@settings(max_examples=300, deadline=None)
+@given(seeds)
+def test_text_and_program_are_two_forms_of_one_thing(make_program, seed):
+    program = make_program(seed)
+    assert Program.parse(program.to_text()) == program
+
+
+@settings(max_examples=300, deadline=None)
+@given(seeds)
+def test_simplification_keeps_the_function_and_is_idempotent(make_program, seed):
+    program = make_program(seed)
+    short = program.simplified()
+    assert short.simplified() == short
+    assert short.digest == program.digest
+    assert len(short.statements) == summarize(program).length
+    before, after = updates(program), updates(short)
+    # Literals that are one float32 may differ in float64.
+    close = np.isclose(before, after, rtol=1e-4, equal_nan=True) | (np.abs(before - after) < 1e-12)
+    assert close.mean() > 0.95 or not np.isfinite(before).all()
+
+
+SAME = [
+    ("m = g * w", "a = w * g\nm = a"),
+    ("m = g + w", "dead = sqrt(g)\nm = g + w"),
+    ("m = g * 6", "m = g * (2 * 3)"),
+    ("a = sqrt(g)\nm = a * a", "a = sqrt(g)\nb = sqrt(g)\nm = a * b"),
+    ("m = tanh(g)", "m = exp(g)\nm = tanh(g)"),
+    ("m = g * w", "m = g * w * 1 + 0"),
+    ("m = maximum(g, w)", "m = maximum(w, g)"),
+    ("m = g", "m = -(-g)"),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), SAME)
+def test_digest_is_equal_for_the_same_function(a, b):
+    first, second = (parse(body, returns="lr * m, m") for body in (a, b))
+    assert first.digest == second.digest
+
+
+DIFFERENT = ["m = g * w", "m = g / w", "m = w / g", "m = g - w", "m = w - g", "m = g * 2", "m = g * 2.001", "m = norm(g)"]
+
+
+def test_digest_differs_for_different_functions():
+    digests = {parse(body, returns="lr * m, m").digest for body in DIFFERENT}
+    assert len(digests) == len(DIFFERENT)
+
+
+def test_digest_does_not_see_names_order_of_states_or_copies_of_a_state():
+    one = "def update(g, m, v, lr):\n m = interp(g, m, 0.9)\n v = interp(g * g, v, 0.9)\n return lr * m / sqrt(v), m, v"
+    two = "def update(g, a, b, lr):\n a = interp(g * g, a, 0.9)\n b = interp(g, b, 0.9)\n return lr * b / sqrt(a), a, b"
+    assert Program.parse(one).digest == Program.parse(two).digest
+    twice = "def update(g, m, v, lr):\n m = interp(g, m, 0.9)\n v = interp(g, v, 0.9)\n return lr * (m + v), m, v"
+    once = "def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * (m + m), m"
+    assert Program.parse(twice).digest == Program.parse(once).digest
+    crossed = "def update(g, m, v, lr):\n return lr * (m - 2 * v), g + v, m * 3"
+    swapped = "def update(g, m, v, lr):\n return lr * (v - 2 * m), g + v, m * 3"
+    assert Program.parse(crossed).digest != Program.parse(swapped).digest
+
+
+def test_hyperparameters_count_as_their_defaults():
+    a = Program.parse("def update(g, lr, c=0.5):\n return lr * c * g")
+    b = Program.parse("def update(g, lr):\n return lr * 0.5 * g")
+    assert a.digest == b.digest
+    assert a.simplified().hyperparameters == (("c", 0.5),)
+
+
+def test_a_state_that_no_update_reads_is_dropped():
+    program = Program.parse("def update(g, m, v, lr):\n m = m + v\n v = v + g\n return lr * g, m, v")
+    assert program.simplified().states == ()
+    chain = Program.parse("def update(g, m, v, lr):\n u = lr * m\n m = m + v\n v = v + g\n return u, m, v")
+    assert len(chain.simplified().states) == 2
+
+
+def test_digest_is_the_same_in_another_process():
+    program = Program.parse("def update(w, g, m, lr):\n m = interp(g, m, 0.9)\n return lr * (sign(m) + 0.1 * w), m")
+    code = f"from rulesmith import Program; print(Program.parse({program.to_text()!r}).digest)"
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+    assert out.stdout.strip() == program.digest
+
+
+@pytest.mark.parametrize(("a", "b"), [("g * g", "square(g)"), ("g * g * g", "cube(g)"), ("sqrt(square(g))", "abs(g)")])
+def test_the_fingerprint_sees_what_the_digest_cannot(a, b):
+    first, second = (parse(f"m = {x}", returns="lr * m, m") for x in (a, b))
+    assert first.digest != second.digest
+    assert fingerprint(first) == fingerprint(second)
+
+
+def test_the_fingerprint_tells_apart_what_differs():
+    marks = {fingerprint(parse(body, returns="lr * m, m")) for body in DIFFERENT}
+    assert len(marks) == len(DIFFERENT)
+    small, smaller = (parse(f"m = g / (abs(g) + {eps})", returns="lr * m, m") for eps in ("1e-8", "2e-8"))
+    assert fingerprint(small) != fingerprint(smaller)
+
+
+def test_a_constant_mixed_into_the_learning_rate_is_seen():
+    assert proportional_to_learning_rate(parse("m = sign(g)", returns="lr * m, m"))
+    assert not proportional_to_learning_rate(parse("m = lr + 0.01", returns="m * g, m"))
+
+
+def test_lifting_makes_literals_hyperparameters():
+    program = Program.parse("def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * 2 * (m + 0.9 * g) / 7, m")
+    lifted = program.lifted()
+    assert lifted.hyperparameters == (("c1", 0.9), ("c2", 7.0))
+    assert lifted.digest == program.digest
+
+
+BAD = {
+    "attribute": ("u = g.T", "attributes"),
+    "call of an attribute": ("u = g.sum()", "attributes"),
+    "import": ("import os", "'import'"),
+    "unknown call": ("u = sqr(g)", "did you mean 'sqrt'"),
+    "recursion": ("u = update(g)", "unknown function 'update'"),
+    "builtin": ("u = eval('1')", "unknown function 'eval'"),
+    "loop": ("for i in g:\n    u = g", "'for'"),
+    "undefined": ("u = v * g", "'v' is used before it is assigned"),
+    "arity": ("u = sqrt(g, g)", "takes 1 argument"),
+    "string": ("u = g * 'a'", "must be a number"),
+    "complex": ("u = g * 1j", "must be a number"),
+    "bool": ("u = g * True", "must be a number"),
+    "huge": ("u = g * 1e400", "too large"),
+    "huge integer": (f"u = g * {'9' * 400}", "digits"),
+    "huge power": ("u = 9**9**9**9", ""),
+    "comparison": ("u = g > 0", "comparison"),
+    "tuple": ("u, v = g, g", "one plain name"),
+    "reserved": ("sqrt = g * 2", "word of the vocabulary"),
+    "look-alike": ("u = ɡ * 2", "ASCII"),
+    "nested": ("u = " + "(" * 100 + "g" + ")" * 100, "nested"),
+    "signs": ("u = " + "-" * 3000 + "g", "nested"),
+    "keyword": ("u = sqrt(x=g)", "plain arguments"),
+    "walrus": ("u = (v := g)", "NamedExpr"),
+    "lambda": ("u = lambda: g", "Lambda"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_text_is_refused_with_the_line_and_a_sentence(name):
+    body, says = BAD[name]
+    began = time.perf_counter()
+    if name == "huge power":  # a tree of powers of literals: never computed while parsing
+        assert parse(body).digest
+    else:
+        with pytest.raises(ProgramError) as caught:
+            parse(body)
+        message = str(caught.value)
+        assert says in message
+        assert "\n" not in message
+        assert message.startswith("line 2")
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def update(w, g):\n u = w * g\n", "return is missing"),
+        ("def update(w, g):\n return g, w\n", "must be update"),
+        ("def update(g, g):\n return g\n", "duplicate argument"),
+        ("def step(g):\n return g\n", "must be 'update'"),
+        ("x = 1\n", "one function"),
+        ("def update(g, *a):\n return g\n", "not allowed"),
+        ("def update(g, a, b, c, d, f):\n return g, a, b, c, d, f\n", "at most 4"),
+        ("def update(g, r: row):\n return g, g\n", "declared row but is returned as full"),
+        ("def update(g, r: diagonal):\n return g, r\n", "the shape of 'r'"),
+        ("@x\ndef update(g):\n return g\n", "decorators"),
+        ("def update(g, mask=1.0):\n return g\n", "exported files use"),
+        ("def update(g):\n" + " u = g * 2\n" * 1_000_000 + " return u\n", "characters"),
+        ("def update(g):\n" + " u=g*2;" * 1_500 + "\n return u\n", "too many statements"),
+        ("def update(g):\n return g\n\0", "control character"),
+        ("def update(g:\n", "not Python"),
+    ],
+)
+def test_bad_programs_are_refused_within_a_second(text, says):
+    began = time.perf_counter()
+    with pytest.raises(ProgramError) as caught:
+        Program.parse(text)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert time.perf_counter() - began < 1
+
+
+def test_nesting_up_to_the_limit_is_allowed():
+    depth = MAX_NESTING - 2
+    program = parse("u = " + "sqrt(" * depth + "g" + ")" * depth, returns="lr * u, m")
+    assert len(program.statements) == depth + 1
+    assert Program.parse(program.to_text()) == program
+
+
+def test_the_table_documents_every_word():
+    text = table()
+    assert all(name in text for name in FUNCTIONS)
+    paper = [f for f in FUNCTIONS.values() if not f.novel]
+    assert len(paper) == 41  # and pi, e, eps among the constants, and the assignment of a literal: the paper's 45
