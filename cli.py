@@ -239,7 +239,10 @@ def _latest(directory: Path) -> Path:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=False).print(renderable)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(renderable)
 
 
 __all__ = ["CONFIG", "app"]

@@ -118,6 +118,10 @@ class Fitness:
         )
         return float(np.nan_to_num(losses[:, :, 0].mean(axis=1), nan=np.inf).min())
 
+    def measure_pilot(self, program: Program) -> float:
+        """Return a program's loss in the pilot, at its best step size; infinite if it diverges."""
+        return float(self._pilot(program).min())
+
     def measure_adamw(self, name: str, setting: dict[str, float] | None) -> tuple[float, float]:
         """Return AdamW's losses under this protocol: in the pilot (NaN but for the first task), and on a task.
 

@@ -21,13 +21,15 @@ from ..programs.rule import Rule
 from ..search.archive import Entry
 from ..search.store import FILE, Store
 
-_ONE_LINE = ("rule", "what it is", "task", "run")
+_ONE_LINE = ("rule", "what it is", "origin", "task", "run")
 
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE)
+        table.add_column(
+            column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE, min_width=11
+        )
     return table
 
 

@@ -33,7 +33,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Feedback:
-    """A score and how it was come by: `source` is "evaluated", "digest" (in the cache), or "fingerprint"."""
+    """A score and how it was come by.
+
+    Attributes:
+        score: the score.
+        source: "evaluated", or where in the cache it was found: by "digest", or by "fingerprint".
+        fingerprint: of the program, or "" where the digest was known already.
+    """
 
     score: Score
     source: str
+    fingerprint: str = ""

@@ -33,7 +33,7 @@ PRAGMA user_version = {_VERSION};
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE candidates (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, parent INTEGER, origin TEXT NOT NULL, refused INTEGER NOT NULL,
-    digest TEXT NOT NULL, length INTEGER NOT NULL, program TEXT NOT NULL, source TEXT NOT NULL, fitness REAL,
+    digest TEXT NOT NULL, length INTEGER NOT NULL, program TEXT NOT NULL, source TEXT NOT NULL, fingerprint TEXT NOT NULL, fitness REAL,
     reason TEXT NOT NULL, losses TEXT NOT NULL
 );
 CREATE TABLE steps (step INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
@@ -131,13 +131,13 @@ class Store:
             rows.append(
                 (
                     *(candidate.index, record.step, candidate.parent, candidate.origin, candidate.refused),
-                    *(candidate.digest, candidate.length, candidate.program.to_text(), told.source),
+                    *(candidate.digest, candidate.length, candidate.program.to_text(), told.source, told.fingerprint),
                     *(_finite(score.fitness), score.reason, json.dumps(dict(score.losses))),
                 )
             )
         state = json.dumps(_encode(record.states.strategy))
         with self._errors(), self._connection:
-            self._connection.executemany(f"INSERT INTO candidates VALUES ({', '.join('?' * 12)})", rows)
+            self._connection.executemany(f"INSERT INTO candidates VALUES ({', '.join('?' * 13)})", rows)
             self._connection.execute("INSERT INTO steps VALUES (?, ?)", (record.step, json.dumps(record.metrics)))
             self._connection.execute("INSERT OR REPLACE INTO state VALUES (0, ?, ?)", (record.step, state))
 
@@ -151,11 +151,10 @@ class Store:
             wanted = {number for number, _ in (*value["members"], *value["archive"])}
             entries: dict[int, Entry] = {}
             cache: dict[str, Score] = {}
-            for candidate, score, source in self.candidates(wanted):
+            for candidate, score, marks in self.candidates(wanted):
                 if candidate is not None:
                     entries[candidate.index] = Entry(candidate, score.fitness)
-                if source[0] == "evaluated":
-                    cache[source[1]] = score
+                cache.update(dict.fromkeys(filter(None, marks), score))
         members, archive = (
             tuple(Entry(entries[number].candidate, _infinite(fitness)) for number, fitness in value[name])
             for name in ("members", "archive")
@@ -164,18 +163,18 @@ class Store:
         return step, States(population, None, cache)
 
     def candidates(self, wanted: set[int] | None = None) -> Iterator[tuple[Candidate | None, Score, tuple[str, str]]]:
-        """Yield candidates in order with their scores and (source, digest).
+        """Yield candidates in order with their scores and (digest, fingerprint).
 
         Those not `wanted` come as None: parsing a program takes longer than all else.
         """
         query = "SELECT * FROM candidates ORDER BY number"
         with self._errors():
             for row in self._connection.execute(query):
-                number, _, parent, origin, refused, digest, length, text, source, fitness, reason, losses = row
+                number, _, parent, origin, refused, digest, length, text, _, mark, fitness, reason, losses = row
                 candidate = None
                 if wanted is None or number in wanted:
                     candidate = Candidate(number, Program.parse(text), parent, origin, refused, digest, length)
-                yield candidate, Score(_infinite(fitness), reason, json.loads(losses)), (source, digest)
+                yield candidate, Score(_infinite(fitness), reason, json.loads(losses)), (digest, mark)
 
     def counts(self) -> dict[str, int]:
         """Return how many programs were tried, and by which way their fitness was come by."""

@@ -7,7 +7,6 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_p
 import random
 
 import pytest
-
 from rulesmith import Program
 from rulesmith.programs import ProgramError
 from rulesmith.search.executors import cache_compilations

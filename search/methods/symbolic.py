@@ -124,31 +124,44 @@ class Symbolic:
         trained = time.perf_counter()
         state.update(zip(waiting, scores, strict=True))
         state.update({digest: state[mark] for digest, mark in fingerprints.items()})
-        feedback = [Feedback(state[c.digest], source) for c, source in zip(candidates, sources, strict=True)]
+        feedback = [
+            Feedback(state[c.digest], source, "" if source == "digest" else fingerprints[c.digest])
+            for c, source in zip(candidates, sources, strict=True)
+        ]
         metrics = {"own_seconds": bred - started, "training_seconds": trained - bred}
         return Evaluation(state, feedback, None, metrics)
 
 
 def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
-    """Return what a worker does: it measures AdamW on a task, or scores a program's text against AdamW."""
+    """Return what a worker does: measure AdamW on a task, or a program in the pilot, or score one against AdamW."""
     from ...meta.fitness import Fitness
 
     fitness = Fitness(protocol)
 
     def evaluate(job: tuple[str, Any, Any]) -> Any:
-        kind, what, how = job
-        return fitness.measure_adamw(what, how) if kind == "measure" else fitness(Program.parse(what), how)
+        match job:
+            case "adamw", task, setting:
+                return fitness.measure_adamw(task, setting)
+            case "pilot", text, _:
+                return fitness.measure_pilot(Program.parse(text))
+            case _, text, reference:
+                return fitness(Program.parse(text), reference)
 
     return evaluate
 
 
-def measure_reference(executor: Executor, tasks: Sequence[str]) -> Any:
-    """Return AdamW's losses, at its shipped setting on each task, or one tuned now where there is none."""
+def measure_reference(executor: Executor, tasks: Sequence[str], start: Program) -> Any:
+    """Return AdamW's losses, at its shipped setting on each task, or one tuned now where there is none.
+
+    The pilot, which decides only what is hopeless, is measured by the worse of AdamW and the start program.
+    """
     from ...meta.fitness import Reference
     from ...meta.tuning import baseline
 
-    found = executor.map([("measure", task, baseline("adamw", task)) for task in tasks])
-    return Reference(found[0][0], {task: loss for task, (_, loss) in zip(tasks, found, strict=True)})
+    jobs = [("adamw", task, baseline("adamw", task)) for task in tasks]
+    *found, pilot = executor.map([*jobs, ("pilot", start.to_text(), None)])
+    worse = max(found[0][0], pilot if math.isfinite(pilot) else 0.0)
+    return Reference(worse, {task: loss for task, (_, loss) in zip(tasks, found, strict=True)})
 
 
 def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolution | RandomSearch:
@@ -274,7 +287,7 @@ def _run(
 
     try:
         kept = store.fact("reference")
-        reference = Reference(**kept) if kept else measure_reference(executor, protocol.tasks)
+        reference = Reference(**kept) if kept else measure_reference(executor, protocol.tasks, start)
         store.add_fact("reference", asdict(reference))
         problem = Symbolic(executor, reference)
         step, states = store.resume() or (0, engine.initial(strategy, curriculum, problem, key))

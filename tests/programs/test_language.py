@@ -59,7 +59,16 @@ def test_digest_is_equal_for_the_same_function(a, b):
     assert first.digest == second.digest
 
 
-DIFFERENT = ["m = g * w", "m = g / w", "m = w / g", "m = g - w", "m = w - g", "m = g * 2", "m = g * 2.001", "m = norm(g)"]
+DIFFERENT = [
+    "m = g * w",
+    "m = g / w",
+    "m = w / g",
+    "m = g - w",
+    "m = w - g",
+    "m = g * 2",
+    "m = g * 2.001",
+    "m = norm(g)",
+]
 
 
 def test_digest_differs_for_different_functions():

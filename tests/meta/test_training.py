@@ -1,0 +1,101 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from rulesmith import Program, load
+from rulesmith.envs.tasks import tasks
+from rulesmith.meta.fitness import Fitness, Protocol, Reference
+from rulesmith.meta.training import Trainer
+from rulesmith.meta.tuning import settings, tune
+from rulesmith.search.methods.symbolic import WARM_START
+
+TASK = tasks()["iris-mlp-2k"]
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return Trainer(TASK, runs=6)
+
+
+def test_a_training_is_what_a_plain_loop_of_optax_does(trainer):
+    weights, batches = trainer._seed(3)
+    tx = optax.adamw(optax.cosine_decay_schedule(0.01, TASK.steps))
+    state, update = tx.init(weights), jax.jit(tx.update)
+    gradient = jax.jit(jax.grad(TASK.mean_loss))
+    train, validation, test = TASK.data
+    for batch in batches:
+        updates, state = update(gradient(weights, train.inputs[batch], train.targets[batch]), state, weights)
+        weights = optax.apply_updates(weights, updates)
+    wanted = [float(TASK.mean_loss(weights, *part)) for part in (validation, test)]
+    for rule, options in [
+        (load("adamw"), {"interpreted": True}),
+        (load("adamw"), {"interpreted": False}),
+        (optax.adamw, {}),
+    ]:
+        np.testing.assert_allclose(trainer.losses(rule, [0.01], [3], **options)[0, 0], wanted, rtol=2e-3)
+
+
+def test_hyperparameters_are_used_in_both_executions(trainer):
+    rates = [0.003, 0.03]
+    both = [
+        trainer.losses(load("adamw"), rates, [0], interpreted=way, hyperparameters={"weight_decay": 0.5})
+        for way in (True, False)
+    ]
+    np.testing.assert_allclose(*both, rtol=5e-3)
+    assert not np.allclose(both[0], trainer.losses(load("adamw"), rates, [0], interpreted=True), rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def fitness():
+    return Fitness(Protocol(("iris-mlp-2k",), pilot_steps=30, hopeless_pilot=3.0))
+
+
+@pytest.fixture(scope="module")
+def reference(fitness):
+    pilot, loss = fitness.measure_adamw("iris-mlp-2k", {"learning_rate": 0.03, "weight_decay": 0.001})
+    return Reference(pilot, {"iris-mlp-2k": loss})
+
+
+def test_a_factor_changes_nothing(fitness, reference):
+    plain = fitness(Program.parse(WARM_START), reference)
+    assert plain.complete
+    assert 0.5 < plain.fitness < 1.3
+    for factor in ("1000", "0.001"):
+        scaled = Program.parse(WARM_START.replace("return lr", f"return {factor} * lr"))
+        assert fitness(scaled, reference).fitness == pytest.approx(plain.fitness, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        ("lr * (g / 0)", "diverges"),
+        ("lr * g * 0", "diverges"),
+        ("lr * (0 - g)", ""),
+        ("lr * exp(exp(exp(g * 1000)))", "diverges"),
+    ],
+)
+def test_a_program_that_fails_costs_only_itself(fitness, reference, update, reason):
+    score = fitness(Program.parse(f"def update(g, lr):\n return {update}"), reference)
+    assert not score.complete
+    assert reason in score.reason
+    assert score.fitness > 3 or math.isinf(score.fitness)
+
+
+def test_tuning_tries_a_quasi_random_sequence_on_logarithmic_ranges():
+    tried = settings(load("adamw"), 64)
+    assert len(tried) == 64
+    low, high = load("adamw").learning_rate
+    rates = np.log([s["learning_rate"] for s in tried])
+    assert np.log(low) <= rates.min() < rates.max() <= np.log(high)
+    below = (rates < (np.log(low) + np.log(high)) / 2).mean()
+    assert below == pytest.approx(0.5, abs=0.05)
+
+
+def test_tuning_finds_what_a_sweep_finds():
+    tuned = tune(load("adam"), TASK, trials=12, seeds=2)
+    sweep = Trainer(TASK, runs=2).losses(load("adam"), np.geomspace(1e-4, 0.3, 12), [1000, 1001])[..., 0].mean(axis=1)
+    assert tuned.validation <= 1.1 * np.nanmin(sweep)
+    assert jnp.isfinite(tuned.test)

@@ -1,0 +1,72 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from rulesmith import load
+from rulesmith.programs.rule_file import published
+
+
+def rulesmith(*words, check=True, **options):
+    done = subprocess.run([sys.executable, "-m", "rulesmith", *words], capture_output=True, text=True, **options)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def test_help_and_lists():
+    assert "discover" in rulesmith("--help").stdout
+    listed = rulesmith("rules").stdout
+    assert all(name in listed for name in published())
+    assert len(listed.splitlines()) == len(published()) + 1
+    assert "digits-mlp-2k" in rulesmith("tasks").stdout
+    assert rulesmith("vocabulary").stdout.startswith("| word |")
+
+
+def test_show_check_diff_export(tmp_path):
+    shown = json.loads(rulesmith("show", "lion", "--json").stdout)
+    assert shown["programs"]["all"]["digest"] == load("lion").program.digest
+    (tmp_path / "p.py").write_text("def update(g, lr):\n    dead = sqrt(g)\n    return lr * g\n")
+    checked = rulesmith("check", str(tmp_path / "p.py")).stdout
+    assert "1 statements matter of 2" in checked
+    assert "dead" not in checked
+    assert "compute the same" in rulesmith("diff", "sgd", "sgd").stdout
+    assert "+" in rulesmith("diff", "adam", "adamw").stdout
+    out = tmp_path / "o.py"
+    rulesmith("export", "lion", "-o", str(out))
+    assert "def lion(" in out.read_text()
+    rulesmith("export", "sgd", "-o", str(tmp_path / "o.toml"), "--lift")
+    assert load(tmp_path / "o.toml").program.digest == load("sgd").program.digest
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["show", "lionn"], "did you mean 'lion'"),
+        (["show", "nowhere.toml"], "cannot be read"),
+        (["runs", "nowhere"], "no runs under"),
+        (["check", "nowhere.py"], "cannot be read"),
+        (["export", "lion", "-o", "x.txt"], ".py or a .toml"),
+        (["export", "lion", "-o", "/nowhere/x.py"], "cannot be written"),
+        (["discover", "symbolic", "--preset", "demoo"], "did you mean 'demo'"),
+        (["discover", "symbolic", "--tasks", "digits-mpl-2k"], "did you mean 'digits-mlp-2k'"),
+        (["discover", "symbolic", "--init", "muon"], "two programs"),
+        (["discover", "symbolic", "--minutes", "-1"], "above 0"),
+        (["discover", "symbolic", "--resume"], "no run under"),
+        (["discover", "symbolic", "--resume", "--seed", "3"], "no effect with --resume"),
+        (["tune", "adamww"], "did you mean 'adamw'"),
+    ],
+)
+def test_bad_input_gets_one_line(words, says, tmp_path):
+    began = time.perf_counter()
+    done = rulesmith(*words, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.perf_counter() - began < 20
+
+
+def test_unknown_options_suggest_the_nearest():
+    done = rulesmith("show", "lion", "--jsno", check=False)
+    assert done.returncode != 0
+    assert "--json" in done.stderr
