@@ -88,8 +88,8 @@ def large():
     ours = {way: seconds(lambda w=way: trainer.losses(adamw, [0.01], [0], interpreted=w), 3) for way in (True, False)}
     best = min(ours.values())
     print(
-        f"{task.parameters:,} weights, 200 steps: interpreted {1e3 * ours[True]:.0f} ms, compiled {1e3 * ours[False]:.0f} ms, "
-        f"plain SGD {1e3 * sgd:.0f} ms: {best / sgd:.2f} times"
+        f"{task.parameters:,} weights, 200 steps: interpreted {1e3 * ours[True]:.0f} ms, "
+        f"compiled {1e3 * ours[False]:.0f} ms, plain SGD {1e3 * sgd:.0f} ms: {best / sgd:.2f} times"
     )
 
 
