@@ -33,8 +33,8 @@ PRAGMA user_version = {_VERSION};
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE candidates (
     number INTEGER PRIMARY KEY, step INTEGER NOT NULL, parent INTEGER, origin TEXT NOT NULL, refused INTEGER NOT NULL,
-    digest TEXT NOT NULL, length INTEGER NOT NULL, program TEXT NOT NULL, source TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    fitness REAL,     reason TEXT NOT NULL, losses TEXT NOT NULL
+    digest TEXT NOT NULL, length INTEGER NOT NULL, program TEXT NOT NULL, source TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, fitness REAL, reason TEXT NOT NULL, losses TEXT NOT NULL
 );
 CREATE TABLE steps (step INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 0), step INTEGER NOT NULL, value TEXT NOT NULL);
