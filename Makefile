@@ -1,7 +1,7 @@
 # Everything runs in .venv, which the first call makes; a second call skips what is done.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .PHONY: demo test test-slow bench lint clean
 
