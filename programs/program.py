@@ -85,6 +85,10 @@ class Program:
 
     def to_text(self) -> str:
         """Return the program's text; `parse` of it gives an equal program."""
+        return self._text
+
+    @functools.cached_property
+    def _text(self) -> str:
         return _to_text(self)
 
     @functools.cached_property

@@ -96,8 +96,8 @@ class Display:
     def _panel(self, now: float) -> Panel:
         assert self.record is not None
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("loss / AdamW's", "statements", "program"):
-            table.add_column(column, justify="left" if column == "program" else "right", no_wrap=True)
+        for column in ("loss / AdamW's", "statements", "candidate"):
+            table.add_column(column, justify="right", no_wrap=True)
         archive = self.record.states.strategy.archive
         for entry in archive[:6]:
             table.add_row(f"{entry.fitness:.4f}", str(entry.candidate.length), str(entry.candidate.index))
