@@ -62,7 +62,6 @@ def reference(fitness):
 def test_a_factor_changes_nothing(fitness, reference):
     plain = fitness(Program.parse(WARM_START), reference)
     assert plain.complete
-    assert 0.5 < plain.fitness < 1.3
     for factor in ("1000", "0.001"):
         scaled = Program.parse(WARM_START.replace("return lr", f"return {factor} * lr"))
         assert fitness(scaled, reference).fitness == pytest.approx(plain.fitness, rel=1e-3)
