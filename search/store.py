@@ -131,7 +131,13 @@ class Store:
             rows.append(
                 (
                     *(candidate.index, record.step, candidate.parent, candidate.origin, candidate.refused),
-                    *(candidate.digest, candidate.length, candidate.program.to_text(), told.source, told.fingerprint),
+                    *(
+                        candidate.digest,
+                        candidate.length,
+                        candidate.program.to_flat_text(),
+                        told.source,
+                        told.fingerprint,
+                    ),
                     *(_finite(score.fitness), score.reason, json.dumps(dict(score.losses))),
                 )
             )

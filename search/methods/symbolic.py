@@ -120,7 +120,7 @@ class Symbolic:
                 waiting[mark] = candidate
                 sources.append("evaluated")
         bred = time.perf_counter()
-        scores = self.executor.map([("score", c.program.to_text(), self.reference) for c in waiting.values()])
+        scores = self.executor.map([("score", c.program.to_flat_text(), self.reference) for c in waiting.values()])
         trained = time.perf_counter()
         state.update(zip(waiting, scores, strict=True))
         state.update({digest: state[mark] for digest, mark in fingerprints.items()})

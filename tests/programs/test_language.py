@@ -25,6 +25,7 @@ def parse(body, signature="w, g, m, lr", returns="lr * g, m"):
 def test_text_and_program_are_two_forms_of_one_thing(make_program, seed):
     program = make_program(seed)
     assert Program.parse(program.to_text()) == program
+    assert Program.parse(program.to_flat_text()) == program
 
 
 @settings(max_examples=300, deadline=None)
