@@ -33,10 +33,11 @@ def _inputs() -> tuple[np.ndarray, np.ndarray]:
 _WEIGHTS, _GRADIENTS = _inputs()
 _FUNCTIONS = ELEMENTWISE | SHAPED
 _CONSTANTS = NUMBERS | {"rows": float(_ROWS), "cols": float(_COLS), "size": float(_ROWS * _COLS)}
+_RATE = 0.37  # learning rate
 _TOTAL = 11.0  # steps of the imagined training
 
 
-def updates(program: Program, learning_rate: float = 0.37) -> np.ndarray:
+def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
     """Return the program's updates over the fixed steps, float64, (steps, leaves, cols, rows)."""
     slots: list[Any] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
     results = []
@@ -62,15 +63,23 @@ def updates(program: Program, learning_rate: float = 0.37) -> np.ndarray:
 
 def fingerprint(program: Program) -> str:
     """Return the hash of a program's updates on the fixed inputs, 32 hexadecimal digits."""
-    # Simplified first, and with literals as the float32 they will be: value numbering merges what is equal there.
-    mantissa, exponent = np.frexp(updates(program.simplified()))
-    with np.errstate(invalid="ignore"):
-        rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)
-    return hashlib.blake2b(rounded.tobytes() + exponent.astype(np.int16).tobytes(), digest_size=16).hexdigest()
+    return examine(program)[0]
 
 
 def proportional_to_learning_rate(program: Program) -> bool:
     """Tell whether twice the learning rate makes every update twice as large (where it is finite)."""
-    once, twice = updates(program, 0.37), updates(program, 0.74)
+    return examine(program)[1]
+
+
+def examine(program: Program) -> tuple[str, bool]:
+    """Return `fingerprint` and `proportional_to_learning_rate`, which share most of their work."""
+    # Simplified first, and with literals as the float32 they will be: value numbering merges what is equal there.
+    short = program.simplified()
+    once, twice = updates(short, _RATE), updates(short, 2 * _RATE)
     finite = np.isfinite(once) & np.isfinite(twice)
-    return bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
+    proportional = bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
+    mantissa, exponent = np.frexp(once)
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)
+    mark = hashlib.blake2b(rounded.tobytes() + exponent.astype(np.int16).tobytes(), digest_size=16).hexdigest()
+    return mark, proportional

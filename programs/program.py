@@ -167,15 +167,12 @@ def map_names(program: Program, rename: Callable[[str], str]) -> Program:
 def number_temporaries(program: Program) -> Program:
     """Return the program with its variables in ``_`` renamed to ``_1, _2, ...`` in the order of their first use."""
     names: dict[str, str] = {}
-
-    def rename(name: str) -> str:
-        if not name.startswith("_"):
-            return name
-        return names.setdefault(name, f"_{len(names) + 1}")
-
-    for statement in program.statements:
-        rename(statement.target)
-    return map_names(program, rename) if names else program
+    for target, _, _ in program.statements:
+        if target[0] == "_" and target not in names:
+            names[target] = f"_{len(names) + 1}"
+    if all(old == new for old, new in names.items()):  # most mutants: copying costs more than looking
+        return program
+    return map_names(program, lambda name: names.get(name, name))
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class Symbolic:
 
         The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
         """
-        from ...programs.fingerprint import fingerprint, proportional_to_learning_rate
+        from ...programs.fingerprint import examine
 
         started = time.perf_counter()
         fingerprints: dict[str, str] = {}  # of the programs without a score, by digest
@@ -109,10 +109,11 @@ class Symbolic:
             if digest in state or digest in fingerprints:
                 sources.append("digest")
                 continue
-            mark = fingerprints[digest] = "f" + fingerprint(candidate.program)
+            mark, proportional = examine(candidate.program)
+            mark = fingerprints[digest] = "f" + mark
             if mark in state or mark in waiting:
                 sources.append("fingerprint")
-            elif not proportional_to_learning_rate(candidate.program):
+            elif not proportional:
                 # Else a program could win by mixing a constant of its own into the learning rate that it is given.
                 state[mark] = Score(math.inf, "the update is not proportional to the learning rate")
                 sources.append("evaluated")

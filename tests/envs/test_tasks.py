@@ -11,7 +11,7 @@ from rulesmith.envs.models import PatchConv
 from rulesmith.envs.tasks import SETS, find, tasks
 
 
-@pytest.mark.parametrize("name", [n for n in tasks() if n.endswith("2k")])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if "-2k" in n else pytest.mark.slow) for n in tasks()])
 def test_a_task_can_be_trained(name):
     task = tasks()[name]
     weights = task.init(jax.random.key(0))

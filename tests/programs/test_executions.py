@@ -78,9 +78,7 @@ def agree(a, b, rtol):
     np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**9))
-def test_they_agree_statement_by_statement(make_program, seed):
+def check_statements(make_program, seed):
     program = rounded(make_program(seed, most=6))
     slots = jax.random.normal(jax.random.key(seed), (4, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
     gradients = tree(seed)
@@ -91,9 +89,13 @@ def test_they_agree_statement_by_statement(make_program, seed):
         agree(first, second, rtol)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10**9))
-def test_they_agree_end_to_end_where_rounding_stays_small(make_program, seed):
+def test_they_agree_statement_by_statement(make_program, seed):
+    check_statements(make_program, seed)
+
+
+def check_end_to_end(make_program, seed):
     program = rounded(make_program(seed)).simplified()
     slots = jax.random.normal(jax.random.key(seed), (4, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
     gradients = tree(seed)
@@ -108,6 +110,23 @@ def test_they_agree_end_to_end_where_rounding_stays_small(make_program, seed):
         assert (both | ~steady).all()
     assert len(kept) == 4
     assert set(own) == {slot.name for slot in program.states}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**9))
+def test_they_agree_end_to_end_where_rounding_stays_small(make_program, seed):
+    check_end_to_end(make_program, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [check_statements, check_end_to_end])
+def test_they_agree_on_thousands_of_programs(make_program, check):
+    @settings(max_examples=2000, deadline=None)
+    @given(st.integers(0, 10**9))
+    def agree_on(seed):
+        check(make_program, seed)
+
+    agree_on()
 
 
 @pytest.mark.parametrize("name", [n for n in published() if "all" in load(n).programs])
