@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .errors import ProgramError
@@ -39,7 +39,7 @@ def shapes_after(states: Iterable[Slot], statements: Iterable[Statement]) -> dic
 
 def check(program: Program) -> None:
     """Raise ProgramError unless every operand is bound and every returned state fits its slot (mutants may not)."""
-    known = program.input_names.union(NUMBERS, SIZES)
+    known = program.input_names | program.dialect.constants
     for target, _, operands in program.statements:
         for operand in operands:
             if operand.__class__ is str and operand not in known:
@@ -291,7 +291,7 @@ def simplify(program: Program) -> Program:
         name_of[i] = name
         statements.append(Statement(name, str(function), operands))
     returns = tuple(operand(i) for i in results)
-    return number_temporaries(Program(inputs, states, hyperparameters, tuple(statements), returns))
+    return number_temporaries(Program(inputs, states, hyperparameters, tuple(statements), returns, program.kind))
 
 
 def lift(program: Program) -> Program:
@@ -313,7 +313,7 @@ def lift(program: Program) -> Program:
     statements = tuple(s._replace(operands=tuple(map(operand, s.operands))) for s in program.statements)
     returns = tuple(map(operand, program.returns))
     hyperparameters = program.hyperparameters + tuple((name, value) for value, name in names.items())
-    return Program(program.inputs, program.states, hyperparameters, statements, returns)
+    return replace(program, hyperparameters=hyperparameters, statements=statements, returns=returns)
 
 
 class Summary(NamedTuple):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from . import operations
 from .program import Operand, Program
-from .vocabulary import FUNCTIONS, INPUTS, NUMBERS, SIZES, Kind, Shape
+from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
@@ -41,8 +41,7 @@ def plan(program: Program) -> list[Step]:
 
     Division and powers of plain Python numbers are calls of `jax.numpy`: Python's own operators raise on 1.0 / 0.0.
     """
-    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | {"w": Shape.FULL, "g": Shape.FULL}
-    shapes |= dict(program.states)
+    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | dict(program.states)
     numbers = {*NUMBERS, *SIZES, *(name for name, _ in program.hyperparameters)}
     steps = []
     for target, function, operands in program.statements:
@@ -72,10 +71,10 @@ def has_tree_functions(program: Program) -> bool:
 
 
 def reads(program: Program) -> tuple[str, ...]:
-    """Return which of `w`, `g`, `lr`, `t`, `progress`, `shape` the function of a leaf takes."""
+    """Return which of the dialect's inputs and `shape` the function of a leaf takes."""
     names = {o for s in program.statements for o in s.operands if isinstance(o, str)} | {*map(str, program.returns)}
     shape = bool(names & set(SIZES)) or any(any(step.spread) for step in plan(program))
-    return (*(name for name in program.inputs if name in INPUTS), *(["shape"] if shape else []))
+    return (*(name for name in program.inputs if name in program.dialect.inputs), *(["shape"] if shape else []))
 
 
 def update_function(program: Program) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ training could tell; in rare cases rounding gives equal functions different ones
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,34 @@ _RATE = 0.37  # learning rate
 _TOTAL = 11.0  # steps of the imagined training
 
 
+_INPUTS: dict[str, Callable[[np.ndarray, np.ndarray, float, int], dict[str, Any]]] = {
+    "update": lambda weights, gradient, lr, step: {
+        "w": weights,
+        "g": gradient,
+        "lr": lr,
+        "t": step + 1.0,
+        "progress": step / _TOTAL,
+    },
+    # The weights here have the size of log ratios and advantages.
+    "drift": lambda weights, gradient, lr, step: {
+        "log_r": weights,
+        "r": np.exp(weights),
+        "a": np.sign(gradient) * np.abs(gradient) ** 0.25,
+        "progress": step / _TOTAL,
+    },
+}
+"""By kind of program: its inputs at a step."""
+
+
 def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
-    """Return the program's updates over the fixed steps, float64, (steps, leaves, cols, rows)."""
+    """Return the program's updates (or drifts) over the fixed steps, float64, (steps, leaves, cols, rows)."""
     slots: list[Any] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
     results = []
     fixed = _CONSTANTS | dict(program.hyperparameters)
     with np.errstate(all="ignore"):
         for step, (weights, gradient) in enumerate(zip(_WEIGHTS, _GRADIENTS, strict=True)):
             bound: dict[str, np.ndarray | float] = dict(fixed)
-            bound.update(w=weights, g=gradient, lr=learning_rate / (step + 1), t=step + 1.0, progress=step / _TOTAL)
+            bound.update(_INPUTS[program.kind](weights, gradient, learning_rate / (step + 1), step))
             bound.update(zip((slot.name for slot in program.states), slots, strict=True))
 
             def read(operand: Operand, bound: dict[str, np.ndarray | float] = bound) -> np.ndarray | float:

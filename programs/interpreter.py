@@ -24,13 +24,13 @@ from jaxtyping import Array, Float32, Int32
 from . import operations
 from .compiler import implementation
 from .errors import ProgramError
-from .parsing import MAX_STATES
 from .program import Operand, Program
-from .vocabulary import FUNCTIONS, INPUTS, NUMBERS, SIZES, Kind
+from .vocabulary import DIALECTS, FUNCTIONS, NUMBERS, SIZES, Kind
 
 _OPCODES = {name: i for i, name in enumerate(FUNCTIONS)}
-_STATE = len(INPUTS)  # the first state's register
-_FIXED = {name: i for i, name in enumerate(INPUTS)} | {n: _STATE + MAX_STATES + i for i, n in enumerate(SIZES)}
+MAX_STATES = DIALECTS["update"].states
+_STATE = max(len(dialect.inputs) for dialect in DIALECTS.values())  # the first state's register
+_SIZES = {name: _STATE + MAX_STATES + i for i, name in enumerate(SIZES)}
 _POOL = _STATE + MAX_STATES + len(SIZES)  # the first register for literals and intermediate values
 _MAX_OPERANDS = max(function.arity for function in FUNCTIONS.values())
 
@@ -72,7 +72,8 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
     if len(statements) > capacity.statements:
         raise ProgramError(f"{len(statements)} statements; the interpreter has room for {capacity.statements}")
     slots = [slot.name for slot in program.states]
-    bound = dict(_FIXED) | {name: _STATE + i for i, name in enumerate(slots)}
+    bound = {name: i for i, name in enumerate(program.dialect.inputs)} | _SIZES
+    bound |= {name: _STATE + i for i, name in enumerate(slots)}
     literals: dict[float, int] = {}
     fresh = itertools.count(_POOL)
     free: list[int] = []
@@ -158,13 +159,12 @@ def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: 
         shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
         for name in SIZES:
             values = [np.full(math.prod(s), getattr(operations, name)(s), np.float32) for s in shapes]
-            scratch = scratch.at[_FIXED[name]].set(np.concatenate(values))
+            scratch = scratch.at[_SIZES[name]].set(np.concatenate(values))
         return InterpreterState(jnp.zeros([], jnp.int32), jnp.zeros((MAX_STATES, flat.size)), scratch)
 
     def step(updates: Any, state: Any, params: Any = None) -> tuple[Any, InterpreterState]:
         count, slots, registers = state
         branches = _branches([leaf.shape for leaf in jax.tree.leaves(updates)])
-        opcodes, operands, targets, length, _, returns = jax.tree.map(jnp.asarray, code)
         gradient, unravel = ravel_pytree(updates)
         weights, _ = ravel_pytree(params)
         now = count.astype(jnp.float32)
@@ -172,19 +172,39 @@ def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: 
         inputs = [weights[None], gradient[None], jnp.broadcast_to(scalars[:, None], (3, gradient.size)), slots]
         registers = jax.lax.dynamic_update_slice_in_dim(registers, jnp.concatenate(inputs), 0, 0)
 
-        def statement(i: Array, registers: Array) -> Array:
-            result = jax.lax.switch(opcodes[i], branches, registers, operands[i])
-            return jax.lax.dynamic_update_index_in_dim(registers, result, targets[i], 0)
-
-        registers = jax.lax.fori_loop(0, length, statement, registers)
-        returned = registers[returns]
+        registers = _run(code, registers, branches)
+        returned = registers[jnp.asarray(code.returns)]
         return unravel(-returned[0]), InterpreterState(count + 1, returned[1:], registers)
 
     return optax.GradientTransformation(init, step)
 
 
-def _branches(shapes: list[tuple[int, ...]]) -> list[Callable[[Array, Array], Array]]:
-    """Return for each function of the vocabulary what it does to (registers, operands), as a vector of all weights."""
+def interpret_drift(code: Code, ratio: Array, log_ratio: Array, advantage: Array, progress: Array) -> Array:
+    """Return an encoded drift program's values, elementwise; may be differentiated forwards."""
+    inputs = jnp.stack(jnp.broadcast_arrays(ratio, log_ratio, advantage, progress))
+    registers = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), inputs[0].size))
+    registers = registers.at[: len(inputs)].set(inputs.reshape(len(inputs), -1))
+    return _run(code, registers, _branches(None))[code.returns[0]].reshape(ratio.shape)
+
+
+def _run(code: Code, registers: Array, branches: list[Callable[[Array, Array], Array]]) -> Array:
+    """Return the registers after the statements."""
+    opcodes, operands, targets, length = map(jnp.asarray, (code.opcodes, code.operands, code.targets, code.length))
+
+    def statement(i: Array, registers: Array) -> Array:
+        result = jax.lax.switch(opcodes[i], branches, registers, operands[i])
+        return jax.lax.dynamic_update_index_in_dim(registers, result, targets[i], 0)
+
+    return jax.lax.fori_loop(0, length, statement, registers)
+
+
+def _branches(shapes: list[tuple[int, ...]] | None) -> list[Callable[[Array, Array], Array]]:
+    """Return for each function of the vocabulary what it does to (registers, operands), as a vector of all weights.
+
+    Without shapes of leaves only the elementwise functions do anything.
+    """
+    elementwise_only = shapes is None
+    shapes = shapes or []
     ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
     starts = [0, *ends[:-1]]
 
@@ -193,6 +213,8 @@ def _branches(shapes: list[tuple[int, ...]]) -> list[Callable[[Array, Array], Ar
         compute = _WHOLE.get(name) or implementation(name)
 
         def run(registers: Array, operands: Array) -> Array:
+            if elementwise_only and function.kind is not Kind.ELEMENTWISE:
+                return registers[0]
             values = [
                 jax.lax.dynamic_index_in_dim(registers, operands[i], 0, keepdims=False) for i in range(function.arity)
             ]

@@ -7,12 +7,11 @@ import math
 
 from .errors import ProgramError, nearest
 from .program import Operand, Program, Slot, Statement, number_temporaries
-from .vocabulary import FUNCTIONS, INPUTS, KEPT, NUMBERS, RESERVED, SHAPES, Shape
+from .vocabulary import DIALECTS, FUNCTIONS, KEPT, NUMBERS, SHAPES, SIZES, Shape
 
 MAX_BYTES = 20_000
 MAX_NESTING = 40
 MAX_STATEMENTS = 500
-MAX_STATES = 4
 MAX_DIGITS = 40
 MAX_NAME = 64
 """Limits on the text, checked before Python's parser sees it (which takes half a minute for a million statements)."""
@@ -88,12 +87,15 @@ class _Flattener:
 
     def program(self) -> Program:
         function = self.function
-        if function.name != "update":
-            raise ProgramError(f"the function is called {function.name!r}; it must be 'update'", function.lineno)
+        if function.name not in DIALECTS:
+            raise ProgramError(
+                f"the function is called {function.name!r}; it must be 'update' (or 'drift')", function.lineno
+            )
+        self.dialect = DIALECTS[function.name]
         if function.decorator_list or function.returns or getattr(function, "type_params", None):
             raise ProgramError("decorators, return annotations and type parameters are not allowed", function.lineno)
         inputs, states, hyperparameters = self.signature(function.args)
-        self.defined = {*inputs, *(name for name, _ in hyperparameters), *(RESERVED - set(INPUTS))}
+        self.defined = {*inputs, *(name for name, _ in hyperparameters), *self.dialect.constants}
         body = function.body
         if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             if not isinstance(body[0].value.value, str):
@@ -104,7 +106,8 @@ class _Flattener:
         for node in body[:-1]:
             self.statement(node)
         returns = self.returned(body[-1], states)
-        return Program(tuple(inputs), tuple(states), tuple(hyperparameters), tuple(self.statements), returns)
+        body = tuple(self.statements)
+        return Program(tuple(inputs), tuple(states), tuple(hyperparameters), body, returns, self.dialect.function)
 
     def end(self) -> int | None:
         return self.function.end_lineno
@@ -127,22 +130,29 @@ class _Flattener:
             if name not in NUMBERS or position < first_default:  # `eps=1e-8` is a common hyperparameter
                 self.check_name(name, line)
             if position >= first_default:
-                if name in INPUTS or argument.annotation:
+                if name in self.dialect.inputs or argument.annotation:
                     raise ProgramError(f"{name!r} is an input or annotated, and takes no default", line)
                 default = arguments.defaults[position - first_default]
                 hyperparameters.append((name, self.number(default, f"the default of {name!r}")))
                 continue
-            if argument.annotation is not None and name in INPUTS:
+            if argument.annotation is not None and name in self.dialect.inputs:
                 raise ProgramError(f"{name!r} is an input and takes no annotation", line)
             inputs.append(name)
-            if name not in INPUTS:
+            if name not in self.dialect.inputs:
                 states.append(Slot(name, self.annotation(argument)))
-        if len(states) > MAX_STATES:
-            raise ProgramError(f"{len(states)} states; at most {MAX_STATES} are allowed", self.function.lineno)
+        if len(states) > self.dialect.states:
+            if not self.dialect.states:
+                known = self.dialect.inputs
+                name = states[0].name
+                raise ProgramError(
+                    f"{name!r} is no input of a {self.dialect.function}{nearest(name, known)}; it has {', '.join(known)}",
+                    self.function.lineno,
+                )
+            raise ProgramError(f"{len(states)} states; at most {self.dialect.states} are allowed", self.function.lineno)
         return inputs, states, hyperparameters
 
     def check_name(self, name: str, line: int) -> None:
-        if name in FUNCTIONS or name in SHAPES or (name in RESERVED and name not in INPUTS):
+        if name in FUNCTIONS or name in SHAPES or name in NUMBERS or name in SIZES:
             raise ProgramError(f"{name!r} is a word of the vocabulary; take another name", line)
         if name in KEPT:
             raise ProgramError(f"{name!r} is a word that exported files use; take another name", line)
@@ -233,7 +243,7 @@ class _Flattener:
         if name not in self.defined:
             if node.id in FUNCTIONS:
                 raise ProgramError(f"{node.id!r} is a function; call it", node.lineno)
-            if node.id in INPUTS:
+            if node.id in self.dialect.inputs:
                 raise ProgramError(f"{node.id!r} is used but is not in the signature", node.lineno)
             known = [name for name in self.defined if not name.startswith("_")]
             raise ProgramError(f"{node.id!r} is used before it is assigned{nearest(node.id, known)}", node.lineno)
@@ -261,6 +271,11 @@ class _Flattener:
                 raise ProgramError("where compares with '>' or '<' only", node.lineno)
             arguments = [left, right, *arguments[1:]]
         function = FUNCTIONS[name]
+        if function.kind not in self.dialect.kinds:
+            raise ProgramError(
+                f"{name} looks at the weights of a network; a {self.dialect.function} has elementwise functions only",
+                node.lineno,
+            )
         if len(arguments) != function.arity:
             takes = f"{name}({', '.join(function.parameters)})"
             raise ProgramError(f"{name} takes {function.arity} arguments, {takes}, not {len(arguments)}", node.lineno)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .vocabulary import Shape
+from .vocabulary import DIALECTS, Dialect, Shape
 
 if TYPE_CHECKING:
     import optax
@@ -51,7 +51,8 @@ class Program:
         states: name and shape of each state, in the signature's order.
         hyperparameters: names with their defaults, in the signature's order.
         statements: the body.
-        returns: the update (to be subtracted from the weights), then the new value of each state.
+        returns: the update (to be subtracted from the weights), then the new value of each state; or the drift.
+        kind: the function's name, "update" or "drift"; see `vocabulary.DIALECTS`.
 
     Example:
         >>> from rulesmith import Program
@@ -71,6 +72,7 @@ class Program:
     hyperparameters: tuple[tuple[str, float], ...]
     statements: tuple[Statement, ...]
     returns: tuple[Operand, ...]
+    kind: str = "update"
 
     @classmethod
     def parse(cls, text: str) -> Program:
@@ -96,7 +98,7 @@ class Program:
         def write(operand: Operand) -> str:
             return operand if operand.__class__ is str else repr(operand)  # pyright: ignore[reportReturnType]
 
-        lines = [f"def update({signature_text(self)}):"]
+        lines = [f"def {self.kind}({signature_text(self)}):"]
         for target, function, operands in self.statements:
             words = [write(operand) for operand in operands]
             if function == "where":
@@ -141,6 +143,11 @@ class Program:
         return Rule.of(self).to_optax(learning_rate, **options)
 
     @property
+    def dialect(self) -> Dialect:
+        """What the program may use."""
+        return DIALECTS[self.kind]
+
+    @property
     def input_names(self) -> set[str]:
         """Every name that is bound before the first statement, but for the vocabulary's own constants."""
         return {*self.inputs, *(name for name, _ in self.hyperparameters)}
@@ -161,6 +168,7 @@ def map_names(program: Program, rename: Callable[[str], str]) -> Program:
         tuple((rename(name), default) for name, default in program.hyperparameters),
         tuple(Statement(rename(s.target), s.function, tuple(map(operand, s.operands))) for s in program.statements),
         tuple(map(operand, program.returns)),
+        program.kind,
     )
 
 
@@ -172,7 +180,8 @@ def number_temporaries(program: Program) -> Program:
             names[target] = f"_{len(names) + 1}"
     if all(old == new for old, new in names.items()):  # most mutants: copying costs more than looking
         return program
-    return map_names(program, lambda name: names.get(name, name))
+    # A name that is read but never assigned gets a number of its own too: it must not meet another's.
+    return map_names(program, lambda name: name if name[0] != "_" else names.setdefault(name, f"_{len(names) + 1}"))
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -274,4 +283,4 @@ def _to_text(program: Program) -> str:
         return call_node(program.statements[i].function, operands)
 
     lines = body_lines(program, leaf, call)
-    return f"def update({signature_text(program)}):\n" + "".join(f"    {line}\n" for line in lines)
+    return f"def {program.kind}({signature_text(program)}):\n" + "".join(f"    {line}\n" for line in lines)

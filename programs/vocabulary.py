@@ -189,18 +189,73 @@ SIZES: dict[str, str] = {
 }
 """Scalars that a leaf's shape gives."""
 
-INPUTS: dict[str, str] = {
-    "w": "weights",
-    "g": "gradient",
-    "lr": "learning rate of this step",
-    "t": "number of this step, from 1",
-    "progress": "share of the training that is over: 0 at the first step, below 1 at the last",
+
+@dataclass(frozen=True)
+class Dialect:
+    """One kind of program: what its function is called, takes and may use.
+
+    Attributes:
+        function: its name in the text.
+        inputs: meaning by name, of the inputs that are not states.
+        arrays: those that hold a number for each weight or sample; the others are scalars.
+        needs: those that a result must depend on to be worth trying.
+        states: the most states.
+        kinds: of the functions that it may call.
+        sizes: whether `SIZES` are known.
+    """
+
+    function: str
+    inputs: dict[str, str]
+    arrays: tuple[str, ...]
+    needs: tuple[str, ...]
+    states: int
+    kinds: tuple[Kind, ...]
+    sizes: bool
+
+    @property
+    def constants(self) -> set[str]:
+        """Names that are bound before the program begins and are no inputs."""
+        return {*NUMBERS, *SIZES} if self.sizes else {*NUMBERS}
+
+
+DIALECTS = {
+    "update": Dialect(
+        "update",
+        {
+            "w": "weights",
+            "g": "gradient",
+            "lr": "learning rate of this step",
+            "t": "number of this step, from 1",
+            "progress": "share of the training that is over: 0 at the first step, below 1 at the last",
+        },
+        arrays=("w", "g"),
+        needs=("g", "lr"),
+        states=4,
+        kinds=tuple(Kind),
+        sizes=True,
+    ),
+    "drift": Dialect(
+        "drift",
+        {
+            "r": "ratio of the new policy's probability of the action to the old one's",
+            "log_r": "its logarithm",
+            "a": "advantage of the action",
+            "progress": "share of the agent's lifetime that is over",
+        },
+        arrays=("r", "log_r", "a"),
+        needs=("r",),
+        states=0,
+        kinds=(Kind.ELEMENTWISE,),
+        sizes=False,
+    ),
 }
-"""Inputs that are not states."""
+"""By the function's name: an optimizer's update, and the drift of a policy's objective."""
 
-INPUT_SHAPES: dict[str, Shape] = {name: Shape.FULL if name in "wg" else Shape.SCALAR for name in INPUTS}
-
-RESERVED = {*NUMBERS, *SIZES, *INPUTS}
+INPUT_SHAPES: dict[str, Shape] = {
+    name: Shape.FULL if name in dialect.arrays else Shape.SCALAR
+    for dialect in DIALECTS.values()
+    for name in dialect.inputs
+}
 
 KEPT = {
     *("jax", "jnp", "optax", "shape", "spread", "sum_of_squares", "clip_by_total", "run_leaves", "transform"),
@@ -247,6 +302,7 @@ def table() -> str:
         lines.append(f"| {name} | {value:.10g} | scalar |  | 0 | the same for every leaf |")
     for name, meaning in SIZES.items():
         lines.append(f"| {name} | {meaning} | scalar |  | 0 | from the leaf's shape |")
-    for name, meaning in INPUTS.items():
-        lines.append(f"| {name} | {meaning} | {INPUT_SHAPES[name].label} |  | 0 | input |")
+    for dialect in DIALECTS.values():
+        for name, meaning in dialect.inputs.items():
+            lines.append(f"| {name} | {meaning} | {INPUT_SHAPES[name].label} |  | 0 | input of {dialect.function} |")
     return "\n".join(lines)

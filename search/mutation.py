@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from ..programs import Program, ProgramError, Statement
 from ..programs.analysis import Summary, summarize
 from ..programs.program import Operand, number_temporaries
-from ..programs.vocabulary import FUNCTIONS, NUMBERS
+from ..programs.vocabulary import DIALECTS, FUNCTIONS, NUMBERS
 
 KINDS = ("insert", "delete", "operand", "constant")
 
-_WORDS = [name for name, function in FUNCTIONS.items() if function.cost < 100]
+_WORDS = {
+    kind: [n for n, function in FUNCTIONS.items() if function.cost < 100 and function.kind in dialect.kinds]
+    for kind, dialect in DIALECTS.items()
+}
 _LARGEST = 1e30
 _COMMON = (0.9, 0.99, 0.999, 0.1, 0.01, 0.5, 2.0, 1.0)
 """Literals that a new operand may be, before a random factor."""
@@ -71,9 +74,9 @@ def checked(program: Program, limits: Limits) -> Summary:
     summary = summarize(program)
     if summary.cost > limits.cost:
         raise ProgramError(f"a step costs {summary.cost}; at most {limits.cost} is allowed")
-    for name, meaning in (("g", "gradient"), ("lr", "learning rate")):
+    for name in program.dialect.needs:
         if name not in summary.reads:
-            raise ProgramError(f"the update does not depend on the {meaning}")
+            raise ProgramError(f"the {program.kind} does not depend on the {program.dialect.inputs[name]}")
     return summary
 
 
@@ -123,7 +126,7 @@ def _names(program: Program, before: int) -> list[str]:
 def _insert(program: Program, rng: random.Random) -> Program:
     statements = program.statements
     place = int(rng.random() * (len(statements) + 1))
-    word: str = _pick(rng, _WORDS)  # pyright: ignore[reportAssignmentType]
+    word: str = _pick(rng, _WORDS[program.kind])  # pyright: ignore[reportAssignmentType]
     names = _names(program, place)
     operands = tuple(_operand(rng, names) for _ in range(FUNCTIONS[word].arity))
     if rng.random() < 0.7:  # an existing variable, so that what follows reads the new value

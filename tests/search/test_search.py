@@ -15,6 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import Program, ProgramError, RulesmithError
 from rulesmith.meta.score import Score
+from rulesmith.programs import Statement
+from rulesmith.programs.analysis import check
+from rulesmith.programs.program import number_temporaries
 from rulesmith.results.reporting import run_json
 from rulesmith.search.archive import Entry, merge, pareto
 from rulesmith.search.candidates import Candidate, Feedback
@@ -84,6 +87,15 @@ def test_constants_only_changes_constants():
     for _ in range(50):
         mutant = mutate(START, rng, Limits(), ("constant",)).program
         assert [s.function for s in mutant.statements] == [s.function for s in START.statements]
+
+
+def test_numbering_temporaries_never_binds_a_name_that_was_unbound():
+    read = ("_2", "g")
+    program = Program(
+        ("g", "lr"), (), (), (Statement("_3", "add", read), Statement("u", "multiply", ("_3", "lr"))), ("u",)
+    )
+    with pytest.raises(ProgramError, match="before it is assigned"):
+        check(number_temporaries(program))
 
 
 def test_hyperparameters_become_literals():

@@ -1,0 +1,50 @@
+"""Drift functions of mirror learning, and how one trains a policy. Its source is part of exported objectives.
+
+An agent maximizes ``mean(r A - drift(r, A))`` over a batch, r the ratio of the new policy's probability of an action to
+that of the policy which took it, A the action's advantage (Kuba et al. 2022; Lu et al. 2022, equation 6). What matters
+of a drift is its slope in r, which is taken forwards, an elementwise derivative: so a drift may be a network, closed
+form, or interpreted program.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from .policies import log_probability
+
+
+def drift_features(ratio, log_ratio, advantage):
+    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A."""
+    four = jnp.stack([ratio - 1.0, jnp.square(ratio - 1.0), log_ratio, jnp.square(log_ratio)], axis=-1)
+    return jnp.concatenate([four, four * advantage[..., None]], axis=-1)
+
+
+def learned_drift(parameters, ratio, log_ratio, advantage, progress):
+    """LPO's drift; TA-LPO's where the network has 16 inputs: the eight, and the eight times `progress`.
+
+    The network has no biases, so that drift and slope vanish at r = 1, and starts as PPO's drift with clip 0.2.
+    """
+    x = drift_features(ratio, log_ratio, advantage)
+    if len(parameters["hidden"]) == 16:
+        x = jnp.concatenate([x, x * progress], axis=-1)
+    out = (jnp.tanh(x @ parameters["hidden"]) @ parameters["output"])[..., 0]
+    clipped = (ratio - 1.0 - jnp.clip(ratio - 1.0, -0.2, 0.2)) * advantage
+    return jnp.maximum(out + jnp.maximum(clipped, 0.0) - 1e-4, 0.0)
+
+
+def drift_slope(drift, log_ratio, advantage):
+    """Derivative in r of ``drift(r, log r, A)``, elementwise."""
+    ratio = jnp.exp(log_ratio)
+    along = (jnp.ones_like(ratio), 1.0 / ratio)
+    return jax.jvp(lambda r, log_r: drift(r, log_r, advantage), (ratio, log_ratio), along)[1]
+
+
+def drift_loss(policy, action, log_old, advantage, drift):
+    """A loss whose gradient is that of ``-mean(r A - drift(r, A))``; also the logarithms of the ratios.
+
+    `policy` is that of the parameters to train, `log_old` the log-probabilities of the actions when they were taken.
+    """
+    log_ratio = log_probability(policy, action) - log_old
+    slope = jax.lax.stop_gradient(drift_slope(drift, log_ratio, advantage))
+    return -jnp.mean((advantage - slope) * jnp.exp(log_ratio)), log_ratio

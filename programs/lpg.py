@@ -1,0 +1,57 @@
+"""LPG's learned update (Oh et al. 2020), and TA-LPG's (Jackson et al. 2024), in JAX. Part of exported objectives.
+
+An agent predicts, beside its policy, a categorical vector y(s) whose meaning is learned. The rule is a recurrent net
+that runs backwards over a rollout and says, for each step, how much likelier its action should become, and what y
+should have been.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from .policies import log_probability
+
+
+def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total):
+    """What the rule wants: how much more of each action, (time, workers), and predictions (time, workers, classes).
+
+    Args:
+        parameters: of the net: "embed" (classes, e) and "embed_bias"; "input" (inputs, 3 h) and "input_bias"; "hidden"
+            (h, 3 h) and "hidden_bias" (h), a GRU's; "action" (h, 1) and "prediction" (h, classes).
+        reward: (time, workers).
+        done: whether the episode ended with the step; the net forgets there.
+        gamma: discount.
+        probability: of the actions, by the policy.
+        y: predictions of the observations, probabilities, (time, workers, classes).
+        y_last: of the observations after the rollout, (workers, classes).
+        progress: n / N, the share of the lifetime that is over; read by nets with two more inputs, as is
+        total: N, updates of the lifetime, of which they see the logarithm.
+    """
+    size = parameters["hidden"].shape[0]
+    embedded = jax.nn.relu(jnp.concatenate([y, y_last[None]]) @ parameters["embed"] + parameters["embed_bias"])
+    ended = done.astype(reward.dtype)
+    columns = [reward, ended, jnp.full_like(reward, gamma), probability]
+    if parameters["input"].shape[0] == 6 + 2 * embedded.shape[-1]:
+        columns += [jnp.full_like(reward, progress), jnp.full_like(reward, jnp.log(total))]
+    x = jnp.concatenate([jnp.stack(columns, axis=-1), embedded[:-1], embedded[1:]], axis=-1)
+    driven = x @ parameters["input"] + parameters["input_bias"]
+
+    def step(h, row):
+        drive, over = row
+        h = h * (1.0 - over)[:, None]
+        own = h @ parameters["hidden"]
+        reset, keep = jnp.split(jax.nn.sigmoid(drive[:, : 2 * size] + own[:, : 2 * size]), 2, axis=-1)
+        new = jnp.tanh(drive[:, 2 * size :] + reset * (own[:, 2 * size :] + parameters["hidden_bias"]))
+        h = (1.0 - keep) * new + keep * h
+        return h, h
+
+    _, states = jax.lax.scan(step, jnp.zeros((reward.shape[1], size)), (driven, ended), reverse=True)
+    return (states @ parameters["action"])[..., 0], jax.nn.softmax(states @ parameters["prediction"])
+
+
+def lpg_loss(policy, y_logits, action, more, y_target, weight=0.5):
+    """A loss whose descent follows the targets: ``-mean(more log pi(a|s)) + weight mean KL(y(s), y_target)``."""
+    logs = jax.nn.log_softmax(y_logits)
+    divergence = jnp.sum(jnp.exp(logs) * (logs - jnp.log(y_target + 1e-8)), axis=-1)
+    return jnp.mean(weight * divergence - more * log_probability(policy, action))
