@@ -129,7 +129,7 @@ class Fitness:
             name: the task's.
             setting: AdamW's tuned `learning_rate` and hyperparameters there; None to tune it now.
         """
-        adamw = rule_file.find("adamw")
+        adamw = rule_file.find_optimizer("adamw")
         if setting is None:
             setting = tune(adamw, find([name])[0], trials=24, seeds=3, trainer=_trainer(name)).setting
         options = {key: value for key, value in setting.items() if key != "learning_rate"}

@@ -144,10 +144,8 @@ class _Flattener:
             if not self.dialect.states:
                 known = self.dialect.inputs
                 name = states[0].name
-                raise ProgramError(
-                    f"{name!r} is no input of a {self.dialect.function}{nearest(name, known)}; it has {', '.join(known)}",
-                    self.function.lineno,
-                )
+                hint = f"{nearest(name, known)}; it has {', '.join(known)}"
+                raise ProgramError(f"{name!r} is no input of a {self.dialect.function}{hint}", self.function.lineno)
             raise ProgramError(f"{len(states)} states; at most {self.dialect.states} are allowed", self.function.lineno)
         return inputs, states, hyperparameters
 
@@ -293,7 +291,7 @@ class _Flattener:
             raise ProgramError("the return is empty: it gives the update, then the new states", node.lineno)
         values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         if len(values) != 1 + len(states):
-            expected = ", ".join(["update", *(slot.name for slot in states)])
+            expected = ", ".join([self.dialect.function, *(slot.name for slot in states)])
             raise ProgramError(f"the return has {len(values)} values; it must be {expected}", node.lineno)
         returns = tuple(self.operand(value) for value in values)
         shapes = self.shapes(states)

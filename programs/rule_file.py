@@ -17,6 +17,9 @@ origin = "Chen et al. 2023"
 ```
 
 A rule for two classes of leaves has a table `[programs]` with `matrix` and `other` instead of `program`.
+
+An objective has `kind = "drift"` or `"lpg"`, and either a `program` (of a drift) or a table `[arrays]` with the shape
+of each array of its network; the arrays stand in a safetensors file beside it, of the same name.
 """
 
 from __future__ import annotations
@@ -26,29 +29,56 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import ProgramError, RulesmithError, nearest
+from .objective import KINDS, Objective
 from .parsing import MAX_BYTES
 from .program import Program
 from .rule import Rule
 
 _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "provenance", "evidence"}
+_OBJECTIVE_KEYS = {"name", "kind", "description", "program", "arrays", "agent", "provenance", "evidence"}
 MAX_FILE_BYTES = 10 * MAX_BYTES
 PUBLISHED = Path(__file__).parents[1] / "results" / "rules"
-"""Where the rules that rulesmith ships stand."""
+"""Where the optimizers that rulesmith ships stand."""
+PUBLISHED_OBJECTIVES = PUBLISHED.parent / "objectives"
+"""Where the objectives stand."""
 
 
 def published() -> dict[str, Path]:
-    """Return the published rules' files by name, in alphabetical order."""
+    """Return the published optimizers' files by name, in alphabetical order."""
     return {path.stem: path for path in sorted(PUBLISHED.glob("*.toml"))}
 
 
-def find(rule: str) -> Rule:
+def published_objectives() -> dict[str, Path]:
+    """Return the published objectives' files by name, in alphabetical order."""
+    return {path.stem: path for path in sorted(PUBLISHED_OBJECTIVES.glob("*.toml"))}
+
+
+def find_optimizer(rule: str) -> Rule:
+    """Return an optimizer; raises as `find` does, and for a rule of another kind."""
+    found = find(rule)
+    if isinstance(found, Objective):
+        raise RulesmithError(f"{rule} is an objective of reinforcement learning ({found.kind}); give an optimizer")
+    return found
+
+
+def find_objective(rule: str) -> Objective:
+    """Return an objective; raises as `find` does, and for a rule of another kind."""
+    found = find(rule)
+    if isinstance(found, Rule):
+        raise RulesmithError(f"{rule} is an optimizer; give an objective of reinforcement learning")
+    return found
+
+
+def find(rule: str) -> Rule | Objective:
     """Return a published rule by name, or the rule in a file.
 
     Raises:
         RulesmithError: there is no such rule, or the file is no rule file; in one line.
     """
-    known = published()
+    known = published() | published_objectives()
     if rule in known:
         return read(known[rule])
     if rule.endswith(".toml") or Path(rule).exists():
@@ -57,7 +87,7 @@ def find(rule: str) -> Rule:
     raise RulesmithError(f"no rule {rule!r}{nearest(rule, known)}: {hint}")
 
 
-def read(path: Path) -> Rule:
+def read(path: Path) -> Rule | Objective:
     """Return the rule in a file.
 
     Raises:
@@ -70,24 +100,33 @@ def read(path: Path) -> Rule:
     except OSError as error:
         raise RulesmithError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        return loads(data.decode())
+        return loads(data.decode(), path.with_suffix(".safetensors"))
     except UnicodeDecodeError:
         raise RulesmithError(f"{path}: not a text file in UTF-8") from None
     except RulesmithError as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-def loads(text: str) -> Rule:
-    """Return the rule that the text of a rule file describes; raises as `read` does."""
+def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
+    """Return the rule that the text of a rule file describes; raises as `read` does.
+
+    Args:
+        text: of the file.
+        arrays: where the arrays of a network stand.
+    """
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise RulesmithError(f"not TOML: {' '.join(str(error).split())[:200]}") from None
+    kind = table.get("kind")
+    keys = _OBJECTIVE_KEYS if kind in KINDS else _KEYS
     for key in table:
-        if key not in _KEYS:
-            raise RulesmithError(f"unknown key {key!r}{nearest(key, _KEYS)}")
-    if table.get("kind") != "optimizer":
-        raise RulesmithError(f'kind is {table.get("kind")!r}; this version reads kind = "optimizer"')
+        if key not in keys:
+            raise RulesmithError(f"unknown key {key!r}{nearest(key, keys)}")
+    if kind in KINDS:
+        return _objective(table, arrays)
+    if kind != "optimizer":
+        raise RulesmithError(f"kind is {kind!r}; it is one of optimizer, {', '.join(KINDS)}")
     texts = {"all": table["program"]} if "program" in table else table.get("programs")
     if not isinstance(texts, dict) or ("program" in table) == ("programs" in table):
         raise RulesmithError("a rule file has either 'program' or a table [programs] with 'matrix' and 'other'")
@@ -99,19 +138,65 @@ def loads(text: str) -> Rule:
             programs[label] = Program.parse(body)
         except ProgramError as error:
             raise ProgramError(f"program{'' if label == 'all' else ' ' + label}, {error}") from None
+        if programs[label].kind != "update":
+            raise ProgramError(f"program, line 1: an optimizer's function is 'update', not {programs[label].kind!r}")
     ranges = {name: _range(name, value) for name, value in _table(table, "tuning").items()}
-    description = table.get("description", "")
-    if not isinstance(table.get("name"), str) or not isinstance(description, str):
-        raise RulesmithError("'name' must be there and be a string, and so must 'description' if it is there")
+    name, description = _name(table)
     return Rule(
-        name=table["name"],
+        name=name,
         programs=programs,
-        description=" ".join(description.split()),
+        description=description,
         learning_rate=ranges.pop("learning_rate", None),
         ranges=ranges,
         provenance=_table(table, "provenance"),
         evidence=_table(table, "evidence"),
     )
+
+
+def _name(table: dict[str, Any]) -> tuple[str, str]:
+    """Return name and description."""
+    name, description = table.get("name"), table.get("description", "")
+    if not isinstance(name, str) or not isinstance(description, str):
+        raise RulesmithError("'name' must be there and be a string, and so must 'description' if it is there")
+    return name, " ".join(description.split())
+
+
+def _objective(table: dict[str, Any], path: Path | None) -> Objective:
+    name, description = _name(table)
+    program, shapes = None, _table(table, "arrays")
+    if "program" in table:
+        try:
+            program = Program.parse(str(table["program"]))
+        except ProgramError as error:
+            raise ProgramError(f"program, {error}") from None
+    return Objective(
+        name=name,
+        kind=table["kind"],
+        program=program,
+        arrays=_arrays(path, shapes) if shapes else {},
+        description=description,
+        agent=_table(table, "agent"),
+        provenance=_table(table, "provenance"),
+        evidence=_table(table, "evidence"),
+    )
+
+
+def _arrays(path: Path | None, shapes: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays of a network from the file beside a rule's; it is data in a fixed form, nothing is run."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if path is None or not path.is_file():
+        raise RulesmithError(f"its arrays are missing: there is no file {path} beside it")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RulesmithError(f"{path.name} is not a safetensors file: {error}") from None
+    for name in {*found, *shapes}:
+        got = list(found[name].shape) if name in found else None
+        if got != shapes.get(name):
+            raise RulesmithError(f"array {name!r}: the rule file says {shapes.get(name)}, {path.name} has {got}")
+    return {name: array.astype(np.float32) for name, array in found.items()}
 
 
 def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
@@ -128,10 +213,24 @@ def _range(name: str, value: Any) -> tuple[float, float]:
     return (float(value[0]), float(value[1]))
 
 
-def dumps(rule: Rule) -> str:
+def dumps(rule: Rule | Objective) -> str:
     """Return the text of the rule's file; `loads` of it gives an equal rule."""
     import tomli_w
 
+    if isinstance(rule, Objective):
+        shown: dict[str, Any] = {"name": rule.name, "kind": rule.kind, "description": rule.description}
+        if rule.program is not None:
+            shown["program"] = rule.program.to_text()
+        shapes = {name: list(array.shape) for name, array in rule.arrays.items()}
+        for key, value in (
+            ("arrays", shapes),
+            ("agent", rule.agent),
+            ("provenance", rule.provenance),
+            ("evidence", rule.evidence),
+        ):
+            if value:
+                shown[key] = dict(value)
+        return tomli_w.dumps(shown, multiline_strings=True)
     table: dict[str, Any] = {"name": rule.name, "kind": "optimizer", "description": rule.description}
     texts = {label: program.to_text() for label, program in rule.programs.items()}
     if "all" in texts:
@@ -147,12 +246,21 @@ def dumps(rule: Rule) -> str:
     return tomli_w.dumps(table, multiline_strings=True)
 
 
-def write(rule: Rule, path: Path) -> None:
-    """Write the rule's file, whole or not at all."""
+def write(rule: Rule | Objective, path: Path) -> None:
+    """Write the rule's file, and the arrays of a network beside it, each whole or not at all."""
+    if isinstance(rule, Objective) and rule.arrays:
+        from safetensors.numpy import save
+
+        write_bytes(path.with_suffix(".safetensors"), save(dict(rule.arrays)))
     write_text(path, dumps(rule))
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; raises as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all.
 
     Raises:
@@ -160,7 +268,7 @@ def write_text(path: Path, text: str) -> None:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text)
+        part.write_bytes(data)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

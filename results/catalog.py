@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..programs import rule_file
+from ..programs.objective import Objective
 from ..programs.rule import Rule
 
 
-def load(rule: str | Path) -> Rule:
+def load(rule: str | Path) -> Rule | Objective:
     """Return a rule: published ones by name, a rule file by its path, the best rule of a run by the run's directory.
 
     Loading reads data and runs none of it.
@@ -17,8 +18,8 @@ def load(rule: str | Path) -> Rule:
         RulesmithError: there is no such rule, or the file is no rule file; in one line.
     """
     if str(rule) not in rule_file.published() and Path(rule).is_dir():
-        from ..search.store import Store
+        from ..search.runs import open_run
 
-        with Store.open(Path(rule)) as store:
+        with open_run(Path(rule)) as store:
             return store.best_rule()
     return rule_file.find(str(rule))

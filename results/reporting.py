@@ -19,7 +19,7 @@ from ..programs import RulesmithError, rule_file
 from ..programs.analysis import summarize
 from ..programs.rule import Rule
 from ..search.archive import Entry
-from ..search.store import FILE, Store
+from ..search.store import FILE
 
 _ONE_LINE = ("rule", "what it is", "origin", "task", "run")
 

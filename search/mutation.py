@@ -1,4 +1,5 @@
-"""The mutations of symbolic search: insert a statement, delete one, change one operand (Chen et al. 2023, section 2.2).
+"""The mutations of symbolic search: insert a statement, delete one, change one operand (Chen et al. 2023, section 2.2),
+and change one constant: without a mutation of its own for that, tuning constants alone found better programs.
 
 All are plain Python on tuples. A mutant may be invalid (a deleted statement can leave a name unbound): `mutate` tries
 until one passes the static checks, and says how many did not.
@@ -81,7 +82,7 @@ def checked(program: Program, limits: Limits) -> Summary:
 
 
 def mutate(
-    program: Program, rng: random.Random, limits: Limits, kinds: tuple[str, ...] = KINDS[:3], attempts: int = 100
+    program: Program, rng: random.Random, limits: Limits, kinds: tuple[str, ...] = KINDS, attempts: int = 100
 ) -> Mutant:
     """Return a valid mutant of a program, one mutation away.
 

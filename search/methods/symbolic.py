@@ -19,7 +19,7 @@ from ..candidates import Candidate, Feedback
 from ..engine import Evaluation, Observer, Record, States
 from ..executors import Executor, Pool, available_cores
 from ..mutation import KINDS, Limits, checked, inlined
-from ..store import Store
+from ..program_store import ProgramStore
 from ..strategies.evolution import RandomSearch, RegularizedEvolution
 
 WARM_START = """
@@ -170,7 +170,7 @@ def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolutio
     limits = Limits(statements=config.statements)
     if config.strategy == "random":
         return RandomSearch(start, config.batch, limits=limits)
-    kinds = ("constant",) if config.strategy == "constants" else KINDS[:3]
+    kinds = ("constant",) if config.strategy == "constants" else KINDS
     return RegularizedEvolution(
         start, config.population, config.tournament, config.batch, config.restart, limits, kinds
     )
@@ -203,7 +203,7 @@ def discover(
         RulesmithError: the directory, the start rule or the tasks are not right; in one line.
     """
     if resume:
-        with Store.open(directory, write=True) as store:
+        with ProgramStore.open(directory, write=True) as store:
             fields = store.fact("config")
             config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
             _run(config, store, programs, minutes, workers, observers, status)
@@ -215,7 +215,7 @@ def discover(
     facts = {"method": "symbolic", "config": asdict(config), "start": start.to_text(), "versions": versions}
     facts["python"] = platform.python_version()
     facts["started"] = time.strftime("%Y-%m-%d %H:%M")
-    with Store.create(directory, facts) as store:
+    with ProgramStore.create(directory, facts) as store:
         _run(config, store, programs, minutes, workers, observers, status)
 
 
@@ -227,7 +227,7 @@ def start_program(config: SymbolicConfig) -> Program:
     """
     if config.init == "warm-start":
         return Program.parse(WARM_START)
-    program = inlined(rule_file.find(config.init).program)
+    program = inlined(rule_file.find_optimizer(config.init).program)
     checked(program, Limits(statements=config.statements))
     return program
 
@@ -249,7 +249,7 @@ def checked_tasks(config: SymbolicConfig) -> tuple[str, ...]:
 
 def _run(
     config: SymbolicConfig,
-    store: Store,
+    store: ProgramStore,
     programs: int | None,
     minutes: float | None,
     workers: int | None,

@@ -79,7 +79,7 @@ class RegularizedEvolution:
     batch: int
     restart: int
     limits: Limits = Limits()
-    kinds: tuple[str, ...] = KINDS[:3]
+    kinds: tuple[str, ...] = KINDS
 
     def init(self, key: jax.Array) -> Population:
         """Return an empty population."""
@@ -133,7 +133,7 @@ class RandomSearch:
     batch: int
     depth: int = 12
     limits: Limits = Limits()
-    kinds: tuple[str, ...] = KINDS[:3]
+    kinds: tuple[str, ...] = KINDS
 
     def init(self, key: jax.Array) -> Population:
         """Return an empty state."""

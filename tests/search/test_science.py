@@ -7,7 +7,7 @@ import pytest
 from rulesmith import Program, load
 from rulesmith.programs.fingerprint import fingerprint
 from rulesmith.search.methods.symbolic import discover, preset
-from rulesmith.search.store import Store
+from rulesmith.search.program_store import ProgramStore as Store
 
 pytestmark = pytest.mark.slow
 
@@ -18,10 +18,10 @@ def best(directory, **changes):
         return store.archive()[0].fitness
 
 
-def test_evolution_beats_adamw_and_the_baselines_at_equal_budget(tmp_path):
-    found = {name: best(tmp_path / name, strategy=name) for name in ("evolution", "random", "constants")}
+def test_evolution_beats_adamw_and_random_search_at_equal_budget(tmp_path):
+    found = {name: best(tmp_path / name, strategy=name) for name in ("evolution", "random")}
     assert found["evolution"] < 0.95
-    assert found["evolution"] < min(found["random"], found["constants"])
+    assert found["evolution"] < found["random"]
     assert load(tmp_path / "evolution").to_optax(0.01)
 
 

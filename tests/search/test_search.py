@@ -26,7 +26,8 @@ from rulesmith.search.engine import initial, run
 from rulesmith.search.executors import Here, Pool
 from rulesmith.search.methods.symbolic import PRESETS, WARM_START, Symbolic, SymbolicConfig, make_strategy
 from rulesmith.search.mutation import KINDS, Limits, inlined, mutate
-from rulesmith.search.store import FILE, Store
+from rulesmith.search.program_store import ProgramStore as Store
+from rulesmith.search.store import FILE
 
 START = Program.parse(WARM_START)
 CONFIG = SymbolicConfig(population=20, tournament=5, batch=16, restart=150, tasks=("iris-mlp-2k",))

@@ -1,0 +1,51 @@
+"""brax's environments behind our interface: continuous control, 1,000 steps an episode."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int32
+
+from .environment import Box, Environment, Step
+
+NAMES = (
+    *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
+    *("inverted_pendulum", "pusher", "reacher", "swimmer", "walker2d"),
+)
+BACKENDS = ("spring", "positional", "generalized", "mjx")
+LIMIT = 1000
+"""Steps after which an episode is truncated."""
+
+
+class BraxState(NamedTuple):
+    """brax's state, that at the start of the first episode, and the steps of this one."""
+
+    now: Any
+    first: Any
+    time: Int32[Array, ""]
+
+
+def make_brax(name: str, backend: str) -> Environment:
+    """Return one of brax's environments; its parameters are empty."""
+    from brax import envs
+
+    env = envs.get_environment(name, backend=backend)
+
+    def reset(key: Any, params: Any) -> tuple[Array, BraxState]:
+        state = env.reset(key)
+        return state.obs, BraxState(state, state, jnp.int32(0))
+
+    def restart(key: Any, state: BraxState, params: Any) -> tuple[Array, BraxState]:
+        return state.first.obs, BraxState(state.first, state.first, jnp.int32(0))
+
+    def step(key: Any, state: BraxState, action: Array, params: Any) -> Step:
+        now = env.step(state.now, action)
+        terminated = now.done > 0.5
+        time = state.time + 1
+        after = BraxState(now, state.first, time)
+        return Step(now.obs, after, now.reward.astype(jnp.float32), terminated, (time >= LIMIT) & ~terminated)
+
+    full = f"brax/{name}"
+    observations, actions = Box((int(env.observation_size),)), Box((int(env.action_size),), -1.0, 1.0)
+    return Environment(full, reset, step, (), observations, actions, LIMIT, restart, normalize=True)

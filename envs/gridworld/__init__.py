@@ -1,0 +1,20 @@
+"""The grid-world of the LPG paper: levels as data, their dynamics, and those with names."""
+
+from .dynamics import FOUR, NINE, GridState, environment_of
+from .level import Level, Thing, level_of
+from .levels import DISTRIBUTIONS, NAMES, RANDOM, TABULAR, make_grid
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "FOUR",
+    "NAMES",
+    "NINE",
+    "RANDOM",
+    "TABULAR",
+    "GridState",
+    "Level",
+    "Thing",
+    "environment_of",
+    "level_of",
+    "make_grid",
+]

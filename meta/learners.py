@@ -1,0 +1,90 @@
+"""From an objective to the kind of agent that it trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..envs.environment import Discrete, Environment
+from ..programs import RulesmithError
+from ..programs.drift import learned_drift
+from ..programs.errors import nearest
+from ..programs.objective import Objective
+from .drift_learner import DriftLearner, DriftSettings, Hyper
+from .lpg_learner import LpgLearner, LpgSettings
+
+TABLE_RATE, NETWORK_RATE = 40.0, 3e-3
+"""Learning rates of LPG's agents: plain gradient steps on tables of states (the public setting), Adam on networks."""
+
+
+def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSettings:
+    """Return the settings of an agent, the defaults but for what `agent` says.
+
+    Raises:
+        RulesmithError: there is no such setting, or its value is not of the right type.
+    """
+    made = DriftSettings if kind == "drift" else LpgSettings
+    fields = {field.name: field.default for field in dataclasses.fields(made)}
+    values = {}
+    for name, value in agent.items():
+        if name not in fields:
+            raise RulesmithError(f"agents have no setting {name!r}{nearest(name, fields)}")
+        wanted = type(fields[name])
+        given = tuple(value) if isinstance(value, list) else float(value) if wanted is float else value
+        if type(given) is not wanted:
+            raise RulesmithError(f"the agents' setting {name!r} is {value!r}; it is like {fields[name]!r}")
+        values[name] = given
+    return made(**values)
+
+
+def learner_for(env: Environment, objective: Objective, agent: Mapping[str, Any] | None = None) -> Any:
+    """Return the learner of an objective's agents; the objective's own settings count, then `agent`'s.
+
+    Raises:
+        RulesmithError: the rule does not suit the environment, or a setting does not exist.
+    """
+    settings = settings_of(objective.kind, {**objective.agent, **(agent or {})})
+    if isinstance(settings, LpgSettings):
+        return LpgLearner(env, fitted(settings, objective))
+    drift = learned_drift if objective.program is None else objective.drift()
+    check_minibatches(settings)
+    return DriftLearner(env, drift, settings)
+
+
+def fitted(settings: LpgSettings, objective: Objective) -> LpgSettings:
+    """Return the settings with as many classes of y as the rule's net has."""
+    return dataclasses.replace(settings, classes=len(objective.arrays["embed"]))
+
+
+def check_minibatches(settings: DriftSettings) -> None:
+    """Raise RulesmithError unless a rollout divides into the minibatches."""
+    if settings.workers * settings.steps % settings.minibatches:
+        raise RulesmithError(
+            f"{settings.workers} workers x {settings.steps} steps do not divide into {settings.minibatches} minibatches"
+        )
+
+
+def hyper_for(env: Environment, kind: str, learning_rate: float | None, entropy: float) -> Any:
+    """Return an agent's hyperparameters, as its learner takes them."""
+    if kind == "drift":
+        return Hyper(learning_rate if learning_rate is not None else 1e-3, entropy)
+    tabular = isinstance(env.observations, Discrete)
+    return learning_rate if learning_rate is not None else TABLE_RATE if tabular else NETWORK_RATE
+
+
+def updates_for(steps: float, settings: DriftSettings | LpgSettings, what: str = "horizon") -> int:
+    """Return a horizon in environment steps as a number of updates.
+
+    Raises:
+        RulesmithError: it is shorter than one update.
+    """
+    each = settings.workers * settings.steps
+    if not steps >= each:
+        raise RulesmithError(f"{what} {steps:g}: shorter than one update, which takes {each:,} steps")
+    if steps > 1e12:
+        raise RulesmithError(f"{what} {steps:g}: longer than any training; at most 1e12")
+    return round(steps / each)
+
+
+__all__ = ["check_minibatches", "fitted", "hyper_for", "learner_for", "settings_of", "updates_for"]

@@ -1,0 +1,125 @@
+"""Agents trained by LPG or TA-LPG: a policy and a prediction whose meaning the rule has learned; no value function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from ..envs.environment import Discrete, Environment
+from ..envs.rollout import Episodes, Policy, Trajectory, Workers, rollout
+from ..programs.lpg import lpg_loss, lpg_targets
+from ..programs.policies import entropy, log_probability
+from .agents import agent_for, bounded, sample
+from .lifetime import Clock
+
+
+@dataclass(frozen=True)
+class LpgSettings:
+    """How an agent is trained by LPG; the defaults are the public settings.
+
+    Attributes:
+        workers: copies of the environment.
+        steps: steps of each between updates.
+        gamma: discount, an input of the rule.
+        classes: of the prediction y.
+        prediction_weight: alpha_y, of the predictions' part of the update.
+        max_gradient_norm: norm that gradients are clipped to.
+        widths: hidden layers, where observations are not numbers of states.
+        activation: "tanh" or "relu".
+    """
+
+    workers: int = 64
+    steps: int = 20
+    gamma: float = 0.99
+    classes: int = 8
+    prediction_weight: float = 0.5
+    max_gradient_norm: float = 0.5
+    widths: tuple[int, ...] = (32, 32)
+    activation: str = "relu"
+
+
+class LpgAgent(NamedTuple):
+    """Parameters, and the optimizer's state."""
+
+    params: Any
+    optimizer: Any
+
+
+class LpgLearner:
+    """The `Learner` of LPG. Tables of states are trained by plain gradient steps, networks by Adam, as published.
+
+    Args:
+        env: the environment.
+        settings: the loop's.
+    """
+
+    def __init__(self, env: Environment, settings: LpgSettings) -> None:
+        self.env = env
+        self.settings = settings
+        self.workers, self.steps = settings.workers, settings.steps
+        self._net = agent_for(env, settings.widths, settings.activation, y=settings.classes)
+        tabular = isinstance(env.observations, Discrete)
+        clip = optax.clip_by_global_norm(settings.max_gradient_norm)
+        self._optimizer = optax.chain(clip, optax.identity() if tabular else optax.scale_by_adam())
+        self._example = jax.eval_shape(lambda key: env.reset(key, env.params)[0], jax.random.key(0))
+
+    def init(self, key: Any) -> LpgAgent:
+        """Return a newborn agent."""
+        params = self._net.init(key, jnp.zeros((1, *self._example.shape), self._example.dtype))
+        return LpgAgent(params, self._optimizer.init(params))
+
+    def outputs(self, params: Any, observation: Array) -> tuple[Any, Array]:
+        """Return policy and logits of y for observations (batch, ...)."""
+        outputs = self._net.apply(params, observation)
+        return outputs["policy"], outputs["y"]  # pyright: ignore[reportIndexIssue, reportCallIssue]
+
+    def policy(self, agent: LpgAgent) -> Policy:
+        """Return how the agent acts; it keeps the action as drawn, its probability, and y."""
+
+        def act(key: Any, observation: Array) -> tuple[Array, Any]:
+            policy, y = self.outputs(agent.params, observation)
+            action = sample(key, policy)
+            return bounded(self.env, action), (action, jnp.exp(log_probability(policy, action)), jax.nn.softmax(y))
+
+        return act
+
+    def update(
+        self, agent: LpgAgent, rule: Any, hyper: Any, params: Any, workers: Workers, clock: Clock, key: Any
+    ) -> tuple[LpgAgent, Workers, Episodes, dict[str, Array]]:
+        """Act, ask the rule what it wants, and make one gradient step. `hyper` is the learning rate."""
+        workers, seen, episodes = rollout(self.env, params, self.policy(agent), workers, key, self.steps)
+        agent, figures = self.learn(agent, rule, hyper, seen, workers.observation, clock)
+        return agent, workers, episodes, figures
+
+    def learn(
+        self, agent: LpgAgent, rule: Any, rate: Any, seen: Trajectory, after: Array, clock: Clock
+    ) -> tuple[LpgAgent, dict[str, Array]]:
+        """Return the agent after one update from what it saw; differentiable in the rule."""
+        action, probability, y = seen.extra
+        y_last = jax.nn.softmax(self.outputs(agent.params, after)[1])
+        gamma = self.settings.gamma
+        more, target = lpg_targets(
+            rule, seen.reward, seen.done, gamma, probability, y, y_last, clock.progress, clock.total
+        )
+
+        def loss(theta: Any) -> tuple[Array, Any]:
+            policy, logits = self.outputs(theta, _flat(seen.observation))
+            total = lpg_loss(policy, logits, _flat(action), _flat(more), _flat(target), self.settings.prediction_weight)
+            return total, policy
+
+        gradients, policy = jax.grad(loss, has_aux=True)(agent.params)
+        updates, state = self._optimizer.update(gradients, agent.optimizer)
+        theta = jax.tree.map(lambda w, u: w - rate * u, agent.params, updates)
+        after_policy, _ = self.outputs(theta, _flat(seen.observation))
+        change = log_probability(after_policy, _flat(action)) - jnp.log(_flat(probability))
+        figures = {"entropy": entropy(policy).mean(), "update size": (jnp.exp(change) - 1.0 - change).mean()}
+        return LpgAgent(theta, state), figures
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape((-1, *x.shape[2:]))

@@ -1,0 +1,203 @@
+"""An objective: what trains a reinforcement-learning agent. A drift (a program or a network), or LPG's network."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import RulesmithError
+from .program import Program
+
+if TYPE_CHECKING:
+    import optax
+
+KINDS = ("drift", "lpg")
+HIDDEN = 128
+"""Hidden units of a learned drift."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The architecture of a network rule: shapes by array."""
+
+    arrays: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def drift(cls, *, timed: bool) -> Shapes:
+        """LPO's, or with `timed` TA-LPO's."""
+        return cls({"hidden": (16 if timed else 8, HIDDEN), "output": (HIDDEN, 1)})
+
+    @classmethod
+    def lpg(cls, *, timed: bool, hidden: int = 256, embedding: int = 16, classes: int = 8) -> Shapes:
+        """LPG's, or with `timed` TA-LPG's."""
+        inputs = 4 + 2 * embedding + (2 if timed else 0)
+        return cls(
+            {
+                "embed": (classes, embedding),
+                "embed_bias": (embedding,),
+                "input": (inputs, 3 * hidden),
+                "input_bias": (3 * hidden,),
+                "hidden": (hidden, 3 * hidden),
+                "hidden_bias": (hidden,),
+                "action": (hidden, 1),
+                "prediction": (hidden, classes),
+            }
+        )
+
+    def draw(self, seed: int, scale: float) -> dict[str, np.ndarray]:
+        """Return random parameters: normal with deviation ``scale / sqrt(inputs)``; biases are zero. float32."""
+        rng = np.random.default_rng(seed)
+        return {
+            name: (rng.normal(size=shape) * scale / math.sqrt(shape[0]) * (len(shape) > 1)).astype(np.float32)
+            for name, shape in self.arrays.items()
+        }
+
+
+def _timed_shapes(kind: str, arrays: Mapping[str, np.ndarray]) -> tuple[Shapes, bool]:
+    """Return the architecture that arrays are of, and whether it reads the time.
+
+    Raises:
+        RulesmithError: they fit none; which array does not, and what would.
+    """
+    for timed in (False, True):
+        if kind == "drift":
+            shapes = Shapes.drift(timed=timed)
+        else:
+            need = {"embed": 2, "hidden": 2}
+            if any(name not in arrays or arrays[name].ndim != axes for name, axes in need.items()):
+                raise RulesmithError("an LPG net has arrays 'embed' (classes, e) and 'hidden' (h, 3 h)")
+            classes, embedding = arrays["embed"].shape
+            shapes = Shapes.lpg(
+                timed=timed, hidden=len(arrays["hidden"]), embedding=int(embedding), classes=int(classes)
+            )
+        wrong = [n for n, s in shapes.arrays.items() if n not in arrays or arrays[n].shape != s]
+        if not wrong and set(arrays) == set(shapes.arrays):
+            return shapes, timed
+    first = wrong[0] if wrong else next(iter(set(arrays) - set(shapes.arrays)))
+    got = arrays[first].shape if first in arrays else "not there"
+    raise RulesmithError(f"array {first!r} is {got}; a {kind} net has {shapes.arrays.get(first, 'none of that name')}")
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """An objective, with a name and where it comes from.
+
+    Attributes:
+        name: letters, digits, ``_`` and ``-``.
+        kind: "drift" or "lpg".
+        program: of a drift in the language, or None.
+        arrays: of a network, by name, float32; see `drift.learned_drift` and `lpg.lpg_targets`.
+        description: one line.
+        agent: settings of the agents it is meant for, where they are not the usual ones.
+        provenance: where the rule comes from; `origin` names the paper, or rulesmith.
+        evidence: why to believe in it.
+
+    Raises:
+        RulesmithError: the arrays fit no architecture, or the rule has neither a program nor arrays.
+    """
+
+    name: str
+    kind: str
+    program: Program | None = None
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    description: str = ""
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", self.name):
+            raise RulesmithError(f"rule name {self.name!r}: a letter, then letters, digits, '_' and '-', 64 at most")
+        if (self.program is None) == (not self.arrays):
+            raise RulesmithError(f"{self.name}: an objective has either a program or arrays")
+        if self.program is not None and (self.kind != "drift" or self.program.kind != "drift"):
+            raise RulesmithError(f"{self.name}: the program of an objective is a drift: def drift(r, a, ...)")
+        if self.arrays:
+            _timed_shapes(self.kind, self.arrays)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the rule reads how much of the lifetime is over."""
+        if self.program is not None:
+            return "progress" in self.program.inputs
+        return _timed_shapes(self.kind, self.arrays)[1]
+
+    @property
+    def function_name(self) -> str:
+        """The rule's name as that of a Python function."""
+        return self.name.replace("-", "_")
+
+    def drift(self) -> Callable[..., Any]:
+        """Return the function of (parameters, ratio, log ratio, advantage, progress); of a program without parameters.
+
+        Raises:
+            RulesmithError: it is no drift.
+        """
+        from .drift import learned_drift
+
+        if self.kind != "drift":
+            raise RulesmithError(f"{self.name} is a rule of kind {self.kind!r}, not a drift")
+        return drift_function(self.program) if self.program is not None else learned_drift
+
+    def to_optax(
+        self,
+        apply: Callable[[Any, Any], Any],
+        *,
+        total_updates: int,
+        steps_per_update: int = 1,
+        gamma: float = 0.99,
+        prediction_weight: float = 0.5,
+    ) -> optax.GradientTransformationExtraArgs:
+        """Return an optax transform that adds the objective's gradient to the updates it is given.
+
+        So it is chained before an optimizer: ``optax.chain(objective.to_optax(...), optax.adam(3e-4))``, and updated
+        with ``tx.update(gradients of value loss and entropy, state, params, batch=batch)``. Fields of `batch`:
+
+        - drift: `observation` (samples, ...), `action`, `log_probability` of the action when it was taken,
+          `advantage` (normalized as the user likes);
+        - lpg: `observation` (workers, time, ...), `action`, `reward`, `done`, in order, and `last_observation`
+          (workers, ...), which follow the rollout.
+
+        Args:
+            apply: function of (params, observations) to the policy (logits, or a pair of means and logarithms of
+                deviations); for lpg to the pair (policy, logits of y).
+            total_updates: N, how many rollouts the training will learn from.
+            steps_per_update: gradient steps made from one rollout.
+            gamma: discount (lpg).
+            prediction_weight: alpha_y (lpg).
+        """
+        from .objective_transform import adding, drift_gradient, lpg_gradient
+
+        if self.kind == "lpg":
+            gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight)
+        else:
+            drift, arrays = self.drift(), self.arrays
+            gradient = drift_gradient(lambda *x: drift(arrays, *x), apply)
+        return adding(gradient, total_updates, steps_per_update)
+
+    def to_source(self) -> str:
+        """Return a Python module, formatted, that makes the same transform and needs only jax and optax."""
+        from .exporting_objectives import objective_source
+
+        return objective_source(self)
+
+
+def drift_function(program: Program) -> Callable[..., Any]:
+    """Return a drift program as a function of (anything, ratio, log ratio, advantage, progress)."""
+    from .compiler import update_function
+
+    run, own = update_function(program), dict(program.hyperparameters)
+
+    def drift(_: Any, ratio: Any, log_ratio: Any, advantage: Any, progress: Any) -> Any:
+        import jax.numpy as jnp
+
+        given = {"r": ratio, "log_r": log_ratio, "a": advantage, "progress": progress}
+        read = {name: value for name, value in given.items() if name in program.inputs}
+        return jnp.broadcast_to(run(**read, **own)[0], ratio.shape)
+
+    return drift

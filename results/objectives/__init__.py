@@ -1,0 +1,1 @@
+"""Published objectives of reinforcement learning, as rule files."""

@@ -1,0 +1,131 @@
+"""What a search over networks keeps: figures of each generation, and checkpoints of the states.
+
+A checkpoint is written first, the row that names it last; a killed run goes on from the last checkpoint that has a row,
+and does what came after it again, to the same end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..programs import RulesmithError
+from ..programs.objective import Objective
+from .engine import Record, States
+from .store import Store
+
+CHECKPOINT_EVERY = 20.0
+"""Seconds between checkpoints."""
+
+
+class ArrayStore(Store):
+    """The store of a run over networks; an observer of the engine once `rule_of` is set.
+
+    Attributes:
+        rule_of: function of a strategy's state to the arrays of the rule it stands for.
+    """
+
+    rule_of: Callable[[Any], dict[str, np.ndarray]]
+    _written: float = 0.0
+    TABLES: ClassVar[str] = ""
+
+    def __call__(self, record: Record) -> None:
+        """Write a generation's figures; a checkpoint if the last is old."""
+        self.write(record.step, record.metrics)
+        if time.monotonic() - self._written > CHECKPOINT_EVERY:
+            self.checkpoint(record.step, record.states)
+
+    def checkpoint(self, step: int, states: States) -> None:
+        """Write the states, then the row that names them; the checkpoint before goes."""
+        import jax
+        import orbax.checkpoint as ocp
+        from safetensors.numpy import save_file
+
+        folder = self._folder(step)
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(folder.absolute(), jax.tree.map(np.asarray, states._asdict()), force=True)
+            save_file(self.rule_of(states.strategy), folder / "rule.safetensors")
+        except OSError as error:
+            raise RulesmithError(f"{folder}: cannot be written: {error.strerror}; add --resume to go on") from None
+        steps = dict(self.steps())
+        self.write(step, steps[step], {"checkpoint": folder.name})
+        for other in folder.parent.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+        self._written = time.monotonic()
+
+    def resume(self, like: States) -> tuple[int, States] | None:
+        """Return the last checkpoint's step and states, shaped as `like`; None before the first.
+
+        Figures of later generations, which will be done again, are forgotten.
+        """
+        import jax
+        import orbax.checkpoint as ocp
+
+        last = self.last_state()
+        if last is None:
+            return None
+        step, _ = last
+        template = jax.tree.map(np.asarray, like._asdict())
+        with ocp.StandardCheckpointer() as checkpointer:
+            states = checkpointer.restore(self._folder(step).absolute(), template)
+        with self._errors(), self._connection:
+            self._connection.execute("DELETE FROM steps WHERE step > ?", (step,))
+        return step, States(**jax.tree.map(lambda old, new: np.asarray(new, np.asarray(old).dtype), template, states))
+
+    def arrays(self) -> tuple[int, dict[str, np.ndarray]]:
+        """Return the last checkpoint's step and the arrays of its rule.
+
+        Raises:
+            RulesmithError: there is none yet.
+        """
+        from safetensors.numpy import load_file
+
+        last = self.last_state()
+        if last is None:
+            raise RulesmithError(f"{self.directory}: the run has no checkpoint yet")
+        with self._errors():
+            return last[0], load_file(self._folder(last[0]) / "rule.safetensors")
+
+    def best_rule(self) -> Objective:
+        """Return the rule that the strategy's state stands for at the last checkpoint."""
+        config = self.fact("config")
+        step, arrays = self.arrays()
+        steps = dict(self.steps())
+        provenance = {
+            "origin": "rulesmith",
+            "method": f"{config['rule']} by {config['strategy']}",
+            "environments": list(config["environments"]),
+            "horizon": list(config["horizon"]),
+            "seed": config["seed"],
+            "generations": step,
+        }
+        evidence = {"fitness in the search (0 random, 1 PPO)": steps[step]["center"]}
+        kind = "lpg" if config["rule"].endswith("lpg") else "drift"
+        return Objective(
+            f"found-{config['rule']}",
+            kind,
+            arrays=arrays,
+            description=f"{config['rule'].upper()} found by {config['strategy']}",
+            agent=config["agent"],
+            provenance=provenance,
+            evidence=evidence,
+        )
+
+    def digest(self) -> str:
+        """Return a hash of the rule's arrays, 32 hexadecimal digits."""
+        _, arrays = self.arrays()
+        whole = hashlib.blake2b(digest_size=16)
+        for name in sorted(arrays):
+            whole.update(name.encode() + arrays[name].tobytes())
+        return whole.hexdigest()
+
+    def _folder(self, step: int) -> Path:
+        return self.directory / "checkpoints" / f"{step:08d}"

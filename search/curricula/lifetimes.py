@@ -1,0 +1,84 @@
+"""Which lifetimes a generation is judged by: environments, horizons drawn log-uniformly, levels and seeds."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int32
+
+from ...envs.environment import Environment
+
+
+class Lifetimes(NamedTuple):
+    """Lifetimes in one environment, ``(groups, each, ...)``: those of a group are for the same candidates.
+
+    Attributes:
+        updates: lengths.
+        keys: of the lifetimes, which candidates of a group share: common random numbers.
+        params: of the environment, drawn where it is a distribution of levels.
+    """
+
+    updates: Int32[np.ndarray, "groups each"]
+    keys: Any
+    params: Any
+
+
+@dataclass(frozen=True)
+class UniformLifetimes:
+    """A curriculum of the engine without a state.
+
+    Attributes:
+        environments: each gets `each` lifetimes a group.
+        horizons: shortest and longest lifetime, in updates, by environment.
+        groups: of candidates: 1 if all share their lifetimes, else one for each antithetic pair.
+        each: lifetimes of a candidate in an environment.
+    """
+
+    environments: tuple[Environment, ...]
+    horizons: tuple[tuple[int, int], ...]
+    groups: int
+    each: int
+
+    def init(self, key: Any) -> tuple[()]:
+        """Return the state: none."""
+        return ()
+
+    def sample(self, state: tuple[()], key: Any) -> list[Lifetimes]:
+        """Return a generation's lifetimes, by environment."""
+        return [
+            draw_lifetimes(env, bounds, (self.groups, self.each), jax.random.fold_in(key, i))
+            for i, (env, bounds) in enumerate(zip(self.environments, self.horizons, strict=True))
+        ]
+
+    def update(self, state: tuple[()], tasks: Sequence[Lifetimes], scores: Float[np.ndarray, ...]) -> tuple[()]:
+        """Return the state: none."""
+        return ()
+
+
+@functools.cache
+def _drawing(env: Environment) -> Callable[[Any], Any]:
+    """Return the function of keys to levels, compiled."""
+    assert env.draw is not None
+    return jax.jit(jax.vmap(env.draw))
+
+
+def draw_lifetimes(env: Environment, bounds: tuple[int, int], shape: tuple[int, int], key: Any) -> Lifetimes:
+    """Return random lifetimes of an environment: lengths log-uniform between the bounds, both included."""
+    length, level, seed = jax.random.split(key, 3)
+    low, high = np.log(bounds[0]), np.log(bounds[1] + 1)
+    updates = np.exp(np.asarray(jax.random.uniform(length, shape)) * (high - low) + low).astype(np.int32)
+    updates = np.clip(updates, *bounds)
+    count = shape[0] * shape[1]
+    split = lambda key: jax.random.split(key, count)  # noqa: E731
+    if env.draw is None:
+        params = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *jnp.shape(x))), env.params)
+    else:
+        drawn = _drawing(env)(split(level))
+        params = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), drawn)
+    return Lifetimes(updates, split(seed).reshape(shape), params)

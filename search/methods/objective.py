@@ -1,0 +1,409 @@
+"""Discovery of RL objectives: networks that train agents, found by evolution strategies over whole lifetimes."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...envs.environment import Environment, make
+from ...programs import RulesmithError, rule_file
+from ...programs.errors import nearest
+from ...programs.objective import Objective, Shapes
+from ..array_store import ArrayStore
+from ..engine import Evaluation, Observer, Record, States
+from ..executors import cache_compilations
+from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
+
+RULES = ("lpo", "ta-lpo", "lpg", "ta-lpg")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What a run is; it decides, with versions and hardware, every byte that the run finds.
+
+    Attributes:
+        rule: one of `RULES`.
+        environments: names; see `envs.environment.make`.
+        horizon: shortest and longest lifetime, in environment steps, drawn log-uniformly.
+        each: lifetimes of a candidate in each environment, a generation.
+        episodes: whole episodes that an agent's last policy is judged by.
+        hidden: units of LPG's recurrent net.
+        entropy: weight of the agents' entropy bonus (drifts).
+        agent: settings of the agents that are not the usual ones.
+        es: the evolution strategy.
+        seed: of the run.
+    """
+
+    rule: str = "ta-lpo"
+    environments: tuple[str, ...] = ("CartPole-v1",)
+    horizon: tuple[float, float] = (1e5, 1e6)
+    each: int = 1
+    episodes: int = 16
+    hidden: int = 256
+    entropy: float = 0.01
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    es: EsSettings = EsSettings()
+    seed: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Of the rule: "drift" or "lpg"."""
+        return "lpg" if self.rule.endswith("lpg") else "drift"
+
+    @property
+    def strategy(self) -> str:
+        """Name of the strategy."""
+        return self.es.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, and the strategy's name, as plain data."""
+        return {**asdict(self), "strategy": self.strategy}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ObjectiveConfig:
+        """Return what `to_dict` was called on."""
+        known = {name: value for name, value in fields.items() if name != "strategy"}
+        known |= {"environments": tuple(known["environments"]), "horizon": tuple(known["horizon"])}
+        return cls(**{**known, "es": EsSettings(**known["es"])})
+
+
+_SMALL = {"workers": 16, "steps": 32, "minibatches": 4, "widths": (32, 32)}
+
+PRESETS: dict[str, dict[str, tuple[ObjectiveConfig, float]]] = {
+    "demo": {
+        "drift": (
+            ObjectiveConfig(
+                environments=("Catch-bsuite",),
+                horizon=(5e3, 2e4),
+                agent=_SMALL,
+                es=EsSettings(population=16, sigma=0.1, learning_rate=0.03),
+            ),
+            1.5,
+        ),
+        "lpg": (
+            ObjectiveConfig(
+                environments=("grid/small",),
+                horizon=(1.28e4, 1.28e5),
+                hidden=32,
+                es=EsSettings(population=32, sigma=0.1, learning_rate=0.02, ranks="pairwise"),
+            ),
+            1.5,
+        ),
+    },
+    "standard": {
+        "drift": (
+            ObjectiveConfig(
+                environments=("grid/small", "Catch-bsuite", "CartPole-v1"),
+                horizon=(1e4, 8e4),
+                each=2,
+                agent=_SMALL,
+                es=EsSettings(population=32, sigma=0.1, learning_rate=0.02),
+            ),
+            60.0,
+        ),
+        "lpg": (
+            ObjectiveConfig(
+                environments=("grid/small",),
+                horizon=(1.28e4, 3.2e5),
+                each=2,
+                hidden=64,
+                es=EsSettings(population=64, sigma=0.1, learning_rate=0.01, ranks="pairwise"),
+            ),
+            60.0,
+        ),
+    },
+    "paper": {
+        "drift": (
+            ObjectiveConfig(
+                environments=("SpaceInvaders-MinAtar",),
+                horizon=(1e7, 1e7),
+                es=EsSettings(
+                    population=64, sigma=0.03, sigma_decay=0.99, learning_rate=0.03, learning_rate_decay=0.99
+                ),
+            ),
+            60.0 * 24 * 7,
+        ),
+        "lpg": (
+            ObjectiveConfig(
+                environments=("grid/all",),
+                horizon=(1.28e4, 3.2e5),
+                es=EsSettings(
+                    population=512, sigma=0.1, learning_rate=0.01, learning_rate_decay=0.999, ranks="pairwise"
+                ),
+            ),
+            60.0 * 24 * 7,
+        ),
+    },
+}
+"""By name and kind of rule: the config, and the minutes that a run takes if nothing else bounds it."""
+
+
+def preset(name: str, rule: str) -> tuple[ObjectiveConfig, float]:
+    """Return a preset's config for a rule, and its minutes.
+
+    Raises:
+        RulesmithError: there is no such preset or rule.
+    """
+    if name not in PRESETS:
+        raise RulesmithError(f"no preset {name!r}{nearest(name, PRESETS)}; there are {', '.join(PRESETS)}")
+    if rule not in RULES:
+        raise RulesmithError(f"no kind of rule {rule!r}{nearest(rule, RULES)}; there are {', '.join(RULES)}")
+    config, minutes = PRESETS[name]["lpg" if rule.endswith("lpg") else "drift"]
+    return replace(config, rule=rule), minutes
+
+
+def start_arrays(config: ObjectiveConfig) -> dict[str, np.ndarray]:
+    """Return the parameters that a search starts from: PPO's drift, or a random net."""
+    timed = config.rule.startswith("ta-")
+    if config.kind == "drift":
+        # A small hidden layer under a zero output: PPO at first, with a gradient to both layers.
+        arrays = Shapes.drift(timed=timed).draw(config.seed, 1.0)
+        return {**arrays, "output": np.zeros_like(arrays["output"])}
+    return Shapes.lpg(timed=timed, hidden=config.hidden).draw(config.seed, 1.0)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What returns in an environment are measured by, at the longest horizon.
+
+    Attributes:
+        random: mean return of a policy that has learned nothing.
+        ppo: of tuned PPO.
+        learning_rate: PPO's best, which agents under a learned drift use too.
+    """
+
+    random: float
+    ppo: float
+    learning_rate: float
+
+    def normalized(self, returns: Any) -> Any:
+        """Return 0 for random, 1 for PPO."""
+        return (returns - self.random) / max(abs(self.ppo - self.random), 1e-6) * np.sign(self.ppo - self.random or 1)
+
+
+class LifetimeProblem:
+    """The problem: rules are worth the returns at the end of lifetimes that they train.
+
+    Args:
+        config: of the run.
+        environments: made.
+        references: by environment.
+    """
+
+    def __init__(
+        self, config: ObjectiveConfig, environments: Sequence[Environment], references: Sequence[Reference]
+    ) -> None:
+        from ...meta.learners import hyper_for, learner_for
+        from ...meta.population import Population
+
+        self.references = list(references)
+        objective = Objective("search", config.kind, arrays=start_arrays(config))
+        self._learners = [learner_for(env, objective, config.agent) for env in environments]
+        self._populations = [Population(learner, config.episodes) for learner in self._learners]
+        rates = [r.learning_rate if config.kind == "drift" else None for r in references]
+        self._hypers = [hyper_for(e, config.kind, rate, config.entropy) for e, rate in zip(environments, rates)]
+
+    def init(self, key: Any) -> tuple[()]:
+        """Return the state: none, an agent lives and dies within a generation."""
+        return ()
+
+    def evaluate(self, state: tuple[()], candidates: Any, tasks: Any, key: Any) -> Evaluation:
+        """Let every candidate, and last the strategy's mean, train its agents.
+
+        The feedback is the agents' final returns, (candidates, tasks), NaN where an agent diverged.
+        """
+        import jax
+
+        from ...meta.population import Trials
+
+        count = len(jax.tree.leaves(candidates)[0]) - 1
+        returns, normalized, center, steps = [], [], [], 0
+        for run, hyper, reference, learner, lifetimes in zip(
+            self._populations, self._hypers, self.references, self._learners, tasks, strict=True
+        ):
+            groups, each = lifetimes.updates.shape
+            tried = min(groups, 4)  # groups whose lifetimes the mean is tried on
+            candidate = np.concatenate([np.repeat(np.arange(count), each), np.full(tried * each, count)])
+            group = np.concatenate([np.repeat(np.arange(count) % groups, each), np.repeat(np.arange(tried), each)])
+            lifetime = np.tile(np.arange(each), count + tried)
+            trials = Trials(
+                candidate.astype(np.int32),
+                lifetimes.updates[group, lifetime],
+                lifetimes.keys[group, lifetime],
+                jax.tree.map(lambda x, at=(group, lifetime): x[at], lifetimes.params),
+            )
+            final = run(candidates, hyper, trials).final
+            returns.append(final[: count * each].reshape(count, each))
+            normalized.append(reference.normalized(returns[-1]))
+            center.append(reference.normalized(final[count * each :]))
+            steps += int(trials.updates.sum()) * learner.workers * learner.steps
+        every = np.concatenate(normalized, axis=1)
+        worth = np.nan_to_num(every, nan=0.0).mean(axis=1)
+        metrics = {
+            "center": float(np.mean([np.nan_to_num(c, nan=0.0).mean() for c in center])),
+            "best": float(worth.max()),
+            "median": float(np.median(worth)),
+            "worst": float(worth.min()),
+            "diverged": int(np.isnan(every).any(axis=1).sum()),
+            "env_steps": steps,
+        }
+        return Evaluation((), np.concatenate(returns, axis=1), worth, metrics)
+
+
+def measure_reference(env: Environment, config: ObjectiveConfig, updates_steps: float) -> Reference:
+    """Return random's and tuned PPO's returns in an environment after a number of steps.
+
+    PPO is the usual one (a2c's and PPO's settings of the run's own agents), at the best of six learning rates, four
+    seeds each.
+    """
+    import jax
+
+    from ...meta.drift_learner import Hyper
+    from ...meta.learners import learner_for, settings_of, updates_for
+    from ...meta.population import Population, Trials
+    from ..curricula.lifetimes import draw_lifetimes
+
+    agent = config.agent if config.kind == "drift" else {**_SMALL, "workers": 64}
+    learner = learner_for(env, rule_file.find_objective("ppo-clip"), agent)
+    run = Population(learner, config.episodes)
+    updates = updates_for(updates_steps, settings_of("drift", agent))
+    seeds = 4
+    drawn = draw_lifetimes(env, (updates, updates), (1, seeds), jax.random.key(10_000))
+    trials = Trials(
+        np.zeros(seeds, np.int32),
+        drawn.updates[0],
+        drawn.keys[0],
+        jax.tree.map(lambda x: x[0], drawn.params),
+    )
+    nothing = {"none": np.zeros((1, 1), np.float32)}
+    random = run(nothing, Hyper(1e-3, config.entropy), trials._replace(updates=np.zeros(seeds, np.int32))).final
+    rates = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
+    means = [float(np.mean(run(nothing, Hyper(rate, config.entropy), trials).final)) for rate in rates]
+    best = int(np.nanargmax(means))
+    return Reference(float(np.mean(random)), means[best], rates[best])
+
+
+def discover(
+    config: ObjectiveConfig,
+    directory: Path,
+    *,
+    generations: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    status: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a search over objectives, or go on with one.
+
+    Args:
+        config: what to search; of a resumed run, its own is used.
+        directory: of the run.
+        generations: stop after so many, counted from the start of the run.
+        minutes: stop after so long, counted from now, at the end of a generation.
+        resume: go on with the run in `directory`.
+        observers: see each generation, after the store.
+        status: told what is going on before the first.
+
+    Raises:
+        RulesmithError: the directory, environments, horizons or settings are not right; in one line.
+    """
+    if resume:
+        with ArrayStore.open(directory, write=True) as store:
+            if store.fact("keeps") != "arrays":
+                raise RulesmithError(f"{directory} is not a run of `discover objective`")
+            config = ObjectiveConfig.from_dict(store.fact("config"))
+            _run(config, store, generations, minutes, observers, status)
+        return
+    _parts(config)
+    versions = {
+        name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "flax", "optax", "evosax", "gymnax")
+    }
+    facts = {"method": "objective", "keeps": "arrays", "config": config.to_dict(), "versions": versions}
+    facts |= {"python": platform.python_version(), "started": time.strftime("%Y-%m-%d %H:%M")}
+    with ArrayStore.create(directory, facts) as store:
+        _run(config, store, generations, minutes, observers, status)
+
+
+def _parts(config: ObjectiveConfig) -> tuple[list[Environment], list[tuple[int, int]], EvolutionStrategy]:
+    """Return environments, their horizons in updates, and the strategy; raises for what cannot work."""
+    from ...meta.learners import learner_for, settings_of, updates_for
+
+    if not config.environments:
+        raise RulesmithError("--env: name at least one environment; `rulesmith environments` lists them")
+    low, high = config.horizon
+    if not 0 < low <= high:
+        raise RulesmithError(f"horizon {low:g}:{high:g}: give LOW:HIGH in environment steps, 0 < LOW <= HIGH")
+    environments = [make(name) for name in config.environments]
+    start = start_arrays(config)
+    objective = Objective("search", config.kind, arrays=start)
+    for env in environments:
+        learner_for(env, objective, config.agent)
+    settings = settings_of(config.kind, config.agent)
+    horizons = [(updates_for(low, settings), updates_for(high, settings))] * len(environments)
+    return environments, horizons, EvolutionStrategy(config.es, start)
+
+
+def _run(
+    config: ObjectiveConfig,
+    store: ArrayStore,
+    generations: int | None,
+    minutes: float | None,
+    observers: Sequence[Observer],
+    status: Callable[[str], None],
+) -> None:
+    import jax
+
+    from .. import engine
+    from ..curricula.lifetimes import UniformLifetimes
+
+    cache_compilations()
+    environments, horizons, strategy = _parts(config)
+    groups = config.es.population // 2 if config.es.ranks == "pairwise" else 1
+    curriculum = UniformLifetimes(tuple(environments), tuple(horizons), groups, config.each)
+    key = jax.random.key(config.seed)
+    store.rule_of = strategy.mean
+    kept = store.fact("reference") or {}
+    for name, env in zip(config.environments, environments, strict=True):
+        if name not in kept:
+            status(f"compiling {name} and measuring random policies and tuned PPO there")
+            kept[name] = asdict(measure_reference(env, config, config.horizon[1]))
+            store.add_fact("reference", kept)
+        line = "{random:.2f}, PPO {ppo:.2f} (learning rate {learning_rate:g})".format(**kept[name])
+        status(f"{name}: return of random policies {line}")
+    references = [Reference(**kept[name]) for name in config.environments]
+    problem = LifetimeProblem(config, environments, references)
+    first = engine.initial(strategy, curriculum, problem, key)
+    step, states = store.resume(first) or (0, first)
+    status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")
+    began = last = time.perf_counter()
+    latest: Record | None = None
+
+    def until(step: int, _: States) -> bool:
+        late = minutes is not None and time.perf_counter() - began >= 60 * minutes
+        return late or (generations is not None and step >= generations)
+
+    def clocked(record: Record) -> None:
+        nonlocal last, latest
+        now = time.perf_counter()
+        record = replace(record, metrics={**record.metrics, "seconds": now - last})
+        last = now
+        store(record)
+        latest = record
+        for observer in observers:
+            observer(record)
+
+    try:
+        engine.run(strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked])
+    finally:
+        if latest is not None and (store.last_state() or (0,))[0] < latest.step:
+            store.checkpoint(latest.step, latest.states)
+
+
+__all__ = ["PRESETS", "RULES", "LifetimeProblem", "ObjectiveConfig", "discover", "preset"]
