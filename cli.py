@@ -3,88 +3,22 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from .launch import discover
 from .programs import Program, RulesmithError
 
 CONFIG = (FlagCreatePairsOff,)
 
 app = tyro.extras.SubcommandApp()
-discover = tyro.extras.SubcommandApp()
-discover.__doc__ = "Search for new rules."
 app.command(discover, name="discover")
 
 RuleName = Annotated[str, arg(metavar="RULE")]
-
-
-@discover.command
-def symbolic(
-    preset: str = "demo",
-    minutes: float | None = None,
-    programs: int | None = None,
-    seed: int | None = None,
-    out: Path | None = None,
-    workers: int | None = None,
-    resume: bool = False,
-    init: str | None = None,
-    tasks: tuple[str, ...] | None = None,
-    strategy: Literal["evolution", "random", "constants"] | None = None,
-) -> None:
-    """Search programs that train networks better than tuned AdamW does.
-
-    Ctrl-C is safe: all whole batches are kept, and the same command with --resume goes on.
-
-    Args:
-        preset: demo (1.5 minutes), standard (an hour), or paper (the published scale, for a cluster).
-        minutes: stop after so long; the preset's own bound by default, unless --programs is given.
-        programs: stop after so many programs, counted from the run's start.
-        seed: of the run.
-        out: the run's directory; by default a new one under runs/.
-        workers: processes; by default one for each core.
-        resume: go on with the run in --out (by default the latest), with the config it began with.
-        init: start from a published rule or a rule file; by default AdamW without bias correction.
-        tasks: names, sets (search, selection, held-out) or import paths (module:attribute).
-        strategy: evolution, or a baseline to compare it with: random, constants.
-    """
-    from .results.display import Display
-    from .search.methods import symbolic as method
-
-    config, preset_minutes = method.preset(preset)
-    for name, value in (("seed", seed), ("init", init), ("tasks", tasks), ("strategy", strategy)):
-        if value is not None:
-            if resume:
-                raise RulesmithError(f"--{name} has no effect with --resume: a run keeps the config it began with")
-            config = replace(config, **{name: value})
-    if minutes is None and programs is None:
-        minutes = preset_minutes
-    for name, value in (("minutes", minutes), ("programs", programs), ("workers", workers)):
-        if value is not None and value <= 0:
-            raise RulesmithError(f"--{name} is {value:g}; it must be above 0")
-    directory = out or (_latest(Path("runs")) if resume else Path("runs") / time.strftime("symbolic-%Y%m%d-%H%M%S"))
-    display = Display(directory, programs=programs, minutes=minutes)
-    sys.path.insert(0, str(Path.cwd()))  # for --tasks my_module:my_task
-    with display:
-        try:
-            method.discover(
-                config,
-                directory,
-                programs=programs,
-                minutes=minutes,
-                workers=workers,
-                resume=resume,
-                observers=[display],
-                status=display.status,
-            )
-        except KeyboardInterrupt:
-            display.status("stopped; all whole batches are kept")
-    display.end()
 
 
 @app.command
@@ -134,6 +68,14 @@ def tasks() -> None:
 
 
 @app.command
+def environments() -> None:
+    """List the environments of reinforcement learning."""
+    from .results.reporting import environments_table
+
+    _print(environments_table())
+
+
+@app.command
 def vocabulary() -> None:
     """Print every word of the language, as a Markdown table."""
     from .programs.vocabulary import table
@@ -150,13 +92,13 @@ def check(file: Positional[Path]) -> None:
     """
     from .programs import rule_file
     from .programs.analysis import summarize
-    from .programs.rule import Rule
+    from .results.reporting import programs_of
 
     if file.suffix == ".toml":
-        rule = rule_file.read(file)
+        programs = programs_of(rule_file.read(file))
     else:
-        rule = Rule.of(_program(file))
-    for label, program in rule.programs.items():
+        programs = {"all": _program(file)}
+    for label, program in programs.items():
         summary = summarize(program)
         title = "" if label == "all" else f" for {label} leaves"
         print(f"valid{title}: {summary.length} statements matter of {len(program.statements)}")
@@ -227,13 +169,6 @@ def _program(file: Path) -> Program:
         raise RulesmithError(f"{file}: not a text file in UTF-8") from None
     except RulesmithError as error:
         raise type(error)(f"{file}: {error}") from None
-
-
-def _latest(directory: Path) -> Path:
-    found = sorted(directory.glob("*/run.sqlite"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise RulesmithError(f"no run under {directory}/ to resume; name its directory with --out")
-    return found[-1].parent
 
 
 def _print(renderable: Any) -> None:

@@ -25,6 +25,9 @@ class Discrete(NamedTuple):
 
     count: int
 
+    def __str__(self) -> str:
+        return f"{self.count:,} numbers"
+
 
 class Box(NamedTuple):
     """Arrays of a shape; of actions, each entry between `low` and `high`."""
@@ -32,6 +35,9 @@ class Box(NamedTuple):
     shape: tuple[int, ...]
     low: float = float("-inf")
     high: float = float("inf")
+
+    def __str__(self) -> str:
+        return " x ".join(map(str, self.shape)) + " reals"
 
 
 class Step(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,21 @@ _LINES_EVERY = 5.0
 
 
 class Display:
-    """An observer. Use as a context manager around the run, then call `end`."""
+    """An observer. Use as a context manager around the run, then call `end`.
 
-    def __init__(self, directory: Path, *, programs: int | None, minutes: float | None) -> None:
+    Args:
+        directory: of the run.
+        budget: what bounds the run by number (programs, generations), or None.
+        minutes: what bounds it by time, or None.
+    """
+
+    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None) -> None:
         self.directory = directory
-        self.programs, self.minutes = programs, minutes
+        self.budget, self.minutes = budget, minutes
         self.console = Console(highlight=False)
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
         self.began = time.perf_counter()
         self.searching: float | None = None
-        self.tried = self.refused = self.seen = 0
-        self.sources: Counter[str] = Counter()
         self.record: Record | None = None
         self.shown = 0.0
 
@@ -46,7 +51,7 @@ class Display:
 
     def status(self, text: str) -> None:
         """Say what is going on."""
-        self.console.print(f"{time.perf_counter() - self.began:6.1f} s  {text}")
+        self.console.print(f"{time.perf_counter() - self.began:6.1f} s  {text}", soft_wrap=True)
 
     def __call__(self, record: Record) -> None:
         """Show a step."""
@@ -54,14 +59,56 @@ class Display:
         if self.searching is None:
             self.searching = now - record.metrics["seconds"]
         self.record = record
+        self.count(record)
+        if self.live:
+            self.live.update(self.panel(record, now))
+        elif now - self.shown >= _LINES_EVERY:
+            self.shown = now
+            self.console.print(f"{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
+
+    def end(self) -> None:
+        """Say what was found, and what to do with it."""
+        if self.record is None:
+            self.console.print("nothing new was found")
+            return
+        self.summary(self.record)
+
+    def spent(self, now: float) -> str:
+        """Return the time of the search so far, and of its bound."""
+        if not self.minutes or self.searching is None:
+            return ""
+        return f", {(now - self.searching) / 60:.1f} of {self.minutes:g} minutes"
+
+    @abstractmethod
+    def count(self, record: Record) -> None:
+        """Take a step's figures in."""
+
+    @abstractmethod
+    def line(self, record: Record, now: float) -> str:
+        """Return the plain line of a step."""
+
+    @abstractmethod
+    def panel(self, record: Record, now: float) -> Panel:
+        """Return the live panel."""
+
+    @abstractmethod
+    def summary(self, record: Record) -> None:
+        """Print what was found."""
+
+
+class ProgramDisplay(Display):
+    """Of a search over programs."""
+
+    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None) -> None:
+        super().__init__(directory, budget=budget, minutes=minutes)
+        self.tried = self.refused = 0
+        self.sources: Counter[str] = Counter()
+
+    def count(self, record: Record) -> None:
+        """Take a step's figures in."""
         self.tried += len(record.candidates)
         self.refused += sum(candidate.refused for candidate in record.candidates)
         self.sources.update(feedback.source for feedback in record.feedback)
-        if self.live:
-            self.live.update(self._panel(now))
-        elif now - self.shown >= _LINES_EVERY:
-            self.shown = now
-            self.console.print(self._line(now), soft_wrap=True)
 
     def _rate(self, now: float) -> float:
         assert self.searching is not None
@@ -73,54 +120,120 @@ class Display:
         cached = self.sources["fingerprint"] / every
         return f"invalid {self.refused / every:.0%}, duplicate {duplicates:.0%}, cached {cached:.0%}"
 
-    def _budget(self, now: float) -> str:
-        assert self.record is not None
-        proposed = self.record.states.strategy.proposed
-        parts = [f"{proposed:,} programs" + (f" of {self.programs:,}" if self.programs else "")]
-        if self.minutes and self.searching is not None:
-            parts.append(f"{(now - self.searching) / 60:.1f} of {self.minutes:g} minutes")
-        return ", ".join(parts)
+    def _budget(self, record: Record, now: float) -> str:
+        bound = f" of {self.budget:,}" if self.budget else ""
+        return f"{record.states.strategy.proposed:,} programs{bound}{self.spent(now)}"
 
-    def _best(self) -> float | None:
-        assert self.record is not None
-        archive = self.record.states.strategy.archive
-        return archive[0].fitness if archive else None
+    def line(self, record: Record, now: float) -> str:
+        """Return the plain line of a step."""
+        archive = record.states.strategy.archive
+        found = f"{archive[0].fitness:.4f} of tuned AdamW's loss" if archive else "none yet"
+        return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
 
-    def _line(self, now: float) -> str:
-        best = self._best()
-        found = "none yet" if best is None else f"{best:.4f} of tuned AdamW's loss"
-        return (
-            f"{now - self.began:6.1f} s  {self._budget(now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
-        )
-
-    def _panel(self, now: float) -> Panel:
-        assert self.record is not None
+    def panel(self, record: Record, now: float) -> Panel:
+        """Return the live panel: budget, shares, hall of fame, the best program."""
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("loss / AdamW's", "statements", "candidate"):
             table.add_column(column, justify="right", no_wrap=True)
-        archive = self.record.states.strategy.archive
+        archive = record.states.strategy.archive
         for entry in archive[:6]:
             table.add_row(f"{entry.fitness:.4f}", str(entry.candidate.length), str(entry.candidate.index))
-        head = f"{self._budget(now)}   {self._rate(now):.0f} programs/s   {self._shares()}"
+        head = f"{self._budget(record, now)}   {self._rate(now):.0f} programs/s   {self._shares()}"
         body: list[Any] = [Text(head), Text(), table]
         if archive:
             body += [Text(), Text(archive[0].candidate.program.simplified().to_text().rstrip(), style="cyan")]
         return Panel(Group(*body), title="hall of fame", title_align="left", width=min(self.console.width, 110))
 
-    def end(self) -> None:
-        """Say what was found, and what to do with it."""
-        record = self.record
-        archive = record.states.strategy.archive if record else ()
-        if not record or not archive:
-            self.console.print("nothing new was found")
+    def summary(self, record: Record) -> None:
+        """Print the best program and its figure."""
+        archive = record.states.strategy.archive
+        if not archive:
+            self.console.print("no program has been tried on all tasks yet")
             return
-        best = archive[0]
-        self.console.print(f"\n{self._line(time.perf_counter())}\n", soft_wrap=True)
+        best, now = archive[0], time.perf_counter()
+        self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}\n", soft_wrap=True)
         self.console.print(best.candidate.program.simplified().to_text().rstrip(), style="cyan")
         start = "below" if best.fitness < 1 else "above"
         self.console.print(
             f"\nIts loss on the search's tasks is {best.fitness:.3f} of tuned AdamW's ({start} 1; on validation data"
             f"\nthat the search looked at, so no proof yet). Next:"
             f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_optimizer.py",
+            soft_wrap=True,
+        )
+
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: list[float], width: int = 60) -> str:
+    """Return values as a line of bars, means of neighbours where there are more than `width`."""
+    if not values:
+        return ""
+    size = max(1, -(-len(values) // width))
+    means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
+    low, high = min(means), max(means)
+    return "".join(SPARKS[int((v - low) / (high - low or 1) * (len(SPARKS) - 1))] for v in means)
+
+
+class GenerationDisplay(Display):
+    """Of a search over networks by generations."""
+
+    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None) -> None:
+        super().__init__(directory, budget=budget, minutes=minutes)
+        self.centers: list[float] = []
+        self.env_steps = self.diverged = 0
+
+    def count(self, record: Record) -> None:
+        """Take a generation's figures in."""
+        self.centers.append(record.metrics["center"])
+        self.env_steps += int(record.metrics["env_steps"])
+        self.diverged += int(record.metrics["diverged"])
+
+    def _head(self, record: Record, now: float) -> str:
+        assert self.searching is not None
+        bound = f" of {self.budget:,}" if self.budget else ""
+        passed = max(now - self.searching, 1e-9)
+        rate = f"{self.env_steps / passed:,.0f} env-steps/s"
+        left = ""
+        if self.budget:
+            left = f", {(self.budget - record.step) * passed / len(self.centers) / 60:.1f} minutes left"
+        return f"generation {record.step:,}{bound}{self.spent(now)}{left}, {rate}"
+
+    def _recent(self) -> float:
+        recent = self.centers[-20:]
+        return sum(recent) / len(recent)
+
+    def line(self, record: Record, now: float) -> str:
+        """Return the plain line of a generation."""
+        figures = "median {median:.3f}, best {best:.3f}".format(**record.metrics)
+        mean = f"mean's return {self._recent():.3f} over the last {min(20, len(self.centers))}"
+        return f"{self._head(record, now)}; {mean} (0 random, 1 PPO); candidates {figures}"
+
+    def panel(self, record: Record, now: float) -> Panel:
+        """Return the live panel: budget, the mean's return so far, the candidates' quantiles."""
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        names = ("the strategy's mean", "best", "median", "worst candidate")
+        for column in names:
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_row(*(f"{record.metrics[name]:.3f}" for name in ("center", "best", "median", "worst")))
+        body = [
+            Text(self._head(record, now)),
+            Text(),
+            table,
+            Text(),
+            Text(sparkline(self.centers), style="cyan"),
+            Text(f"return of the mean; {self._recent():.3f} over the last {min(20, len(self.centers))} generations"),
+            Text(f"{self.diverged} candidates diverged"),
+        ]
+        title = "return at the end of a lifetime (0 random, 1 tuned PPO)"
+        return Panel(Group(*body), title=title, title_align="left", width=min(self.console.width, 110))
+
+    def summary(self, record: Record) -> None:
+        """Print where the search stands."""
+        now = time.perf_counter()
+        self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
+        self.console.print(
+            "\nThese returns are of the search's own environments, so no proof yet. Next:"
+            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_objective.py",
             soft_wrap=True,
         )

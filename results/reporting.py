@@ -11,73 +11,83 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ..programs import RulesmithError, rule_file
+from ..programs import Program, RulesmithError, rule_file
 from ..programs.analysis import summarize
+from ..programs.objective import Objective
 from ..programs.rule import Rule
 from ..search.archive import Entry
+from ..search.array_store import ArrayStore
+from ..search.runs import open_run
 from ..search.store import FILE
-
-_ONE_LINE = ("rule", "what it is", "origin", "task", "run")
-
-
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE, min_width=11
-        )
-    return table
+from . import objective_reporting
+from .layout import code, facts_table, table
+from .objective_reporting import objective_json, objective_text
 
 
 def rules_table() -> Table:
     """Return the published rules, a line each."""
-    table = _table("rule", "what it is", "origin")
-    for path in rule_file.published().values():
+    rows = table("rule", "what it is", "origin")
+    for path in (rule_file.published() | rule_file.published_objectives()).values():
         rule = rule_file.read(path)
-        table.add_row(rule.name, rule.description, str(rule.provenance.get("origin", "")))
-    return table
+        rows.add_row(rule.name, rule.description, str(rule.provenance.get("origin", "")))
+    return rows
+
+
+def environments_table() -> Table:
+    """Return the environments, a line each."""
+    from ..envs.brax_environments import BACKENDS
+    from ..envs.brax_environments import NAMES as BRAX
+    from ..envs.environment import make, names
+    from ..envs.gymnax_environments import BROKEN
+
+    rows = table("environment", "observations", "actions", "longest episode", right=("longest episode",))
+    for name in names():
+        if name.split("/")[0] != "brax":  # whose making takes seconds each
+            env = make(name)
+            rows.add_row(name, str(env.observations), str(env.actions), f"{env.max_steps:,}")
+    for name in BRAX:
+        rows.add_row(f"brax/{name}", f"reals; backends {', '.join(BACKENDS)}", "reals", "1,000")
+    for name, reason in BROKEN.items():
+        rows.add_row(name, f"not offered: {reason}")
+    return rows
 
 
 def tasks_table() -> Table:
     """Return the tasks, a line each."""
     from ..envs.tasks import SETS, tasks
 
-    table = _table("task", "data", "weights", "steps", "batch", "set", right=("weights", "steps", "batch"))
+    rows = table("task", "data", "weights", "steps", "batch", "set", right=("weights", "steps", "batch"))
     for task in tasks().values():
         member = ", ".join(name for name, names in SETS.items() if task.name in names)
-        table.add_row(task.name, task.data_set, f"{task.parameters:,}", str(task.steps), str(task.batch_size), member)
-    return table
+        rows.add_row(task.name, task.data_set, f"{task.parameters:,}", str(task.steps), str(task.batch_size), member)
+    return rows
 
 
-def _code(text: str) -> Syntax:
-    return Syntax(text.rstrip(), "python", theme="ansi_light", background_color="default")
-
-
-def rule_text(rule: Rule) -> Group:
+def rule_text(rule: Rule | Objective) -> Group:
     """Return a rule for the terminal."""
+    if isinstance(rule, Objective):
+        return objective_text(rule)
     parts: list[Any] = [Text(f"{rule.name}: {rule.description}" if rule.description else rule.name, style="bold")]
     for label, program in rule.programs.items():
         title = "" if label == "all" else f"for {label} leaves, "
-        parts += [Text(), _code(program.to_text()), Text()]
+        parts += [Text(), code(program.to_text()), Text()]
         summary = summarize(program)
         parts.append(Text(f"{title}{summary.length} statements, cost {summary.cost}, digest {summary.digest}"))
     if rule.learning_rate:
         parts.append(Text("learning rates to try: {:g} to {:g}".format(*rule.learning_rate)))
-    for title, table in (("origin", rule.provenance), ("evidence", rule.evidence)):
-        if table:
-            rows = _table(title, "")
-            for key, value in table.items():
-                rows.add_row(f"  {key}", f"{value:.4f}" if isinstance(value, float) else str(value))
-            parts += [Text(), rows]
+    for title, facts in (("origin", rule.provenance), ("evidence", rule.evidence)):
+        if facts:
+            parts += [Text(), facts_table(title, facts)]
     return Group(*parts)
 
 
-def rule_json(rule: Rule) -> dict[str, Any]:
+def rule_json(rule: Rule | Objective) -> dict[str, Any]:
     """Return a rule as JSON."""
+    if isinstance(rule, Objective):
+        return objective_json(rule)
     return {
         "name": rule.name,
         "description": rule.description,
@@ -105,7 +115,9 @@ def _entry_json(entry: Entry, losses: dict[str, float]) -> dict[str, Any]:
 
 def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
     """Return a run as JSON: what it is, its hall of fame and Pareto front; with `stats`, clock and versions too."""
-    with Store.open(directory) as store:
+    with open_run(directory) as store:
+        if isinstance(store, ArrayStore):
+            return objective_reporting.run_json(store, stats=stats)
         archive, front = store.archive(), store.front()
         scores = store.scores({entry.candidate.index for entry in archive})
         counts = store.counts()
@@ -131,7 +143,9 @@ def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
 
 def run_text(directory: Path) -> Group:
     """Return a run for the terminal."""
-    with Store.open(directory) as store:
+    with open_run(directory) as store:
+        if isinstance(store, ArrayStore):
+            return objective_reporting.run_text(store)
         archive, front, counts = store.archive(), store.front(), store.counts()
         config, seconds = store.fact("config"), store.seconds()
         line = store.lineage(archive[0].candidate.index) if archive else []
@@ -146,10 +160,10 @@ def run_text(directory: Path) -> Group:
     parts: list[Any] = [head, Text(facts)]
     if rule is None:
         return Group(*parts, Text("no program has been tried on all tasks yet"))
-    table = _table("length", "loss / AdamW's", "candidate", right=("length", "loss / AdamW's", "candidate"))
+    shown = table("length", "loss / AdamW's", "candidate", right=("length", "loss / AdamW's", "candidate"))
     for entry in front:
-        table.add_row(str(entry.candidate.length), f"{entry.fitness:.4f}", str(entry.candidate.index))
-    parts += [Text("\nbest for each length (Pareto front)", style="bold"), table]
+        shown.add_row(str(entry.candidate.length), f"{entry.fitness:.4f}", str(entry.candidate.index))
+    parts += [Text("\nbest for each length (Pareto front)", style="bold"), shown]
     steps = [f"{number} ({origin}, {fitness:.3f})" for number, origin, fitness in line]
     shown = steps if len(steps) <= 8 else [*steps[:3], "...", *steps[-4:]]
     parts += [Text(f"\nlineage of the best, {len(steps)} generations", style="bold"), Text(" > ".join(shown)), Text()]
@@ -165,25 +179,48 @@ def runs_table(directory: Path) -> Table:
     paths = sorted(directory.glob(f"*/{FILE}"))
     if not paths:
         raise RulesmithError(f"no runs under {directory}/; start one with `rulesmith discover symbolic`")
-    table = _table("run", "started", "strategy", "seed", "programs", "best", right=("seed", "programs", "best"))
+    rows = table("run", "started", "method", "seed", "tried", "best", right=("seed", "tried", "best"))
     for path in paths:
         try:
-            with Store.open(path.parent) as store:
-                archive, config = store.archive(), store.fact("config")
-                best = f"{archive[0].fitness:.4f}" if archive else ""
-                count = f"{store.counts()['programs']:,}"
-                started = str(store.fact("started"))
-                table.add_row(str(path.parent), started, config["strategy"], str(config["seed"]), count, best)
+            with open_run(path.parent) as store:
+                config, started = store.fact("config"), str(store.fact("started"))
+                if isinstance(store, ArrayStore):
+                    generations = store.steps()
+                    method, tried = f"{config['rule']}, {config['strategy']}", f"{len(generations):,} generations"
+                    best = f"{generations[-1][1]['center']:.4f}" if generations else ""
+                else:
+                    archive = store.archive()
+                    method, tried = f"symbolic, {config['strategy']}", f"{store.counts()['programs']:,} programs"
+                    best = f"{archive[0].fitness:.4f}" if archive else ""
+                rows.add_row(str(path.parent), started, method, str(config["seed"]), tried, best)
         except RulesmithError as error:
-            table.add_row(str(path.parent), str(error))
-    return table
+            rows.add_row(str(path.parent), str(error))
+    return rows
 
 
-def rule_diff(a: Rule, b: Rule) -> Text:
-    """Return how two rules differ: by digest, and line by line of the simplified programs."""
+def programs_of(rule: Rule | Objective) -> dict[str, Program]:
+    """Return a rule's programs by class of leaves; a drift's as "all".
+
+    Raises:
+        RulesmithError: the rule is a network.
+    """
+    if isinstance(rule, Rule):
+        return dict(rule.programs)
+    if rule.program is None:
+        raise RulesmithError(f"{rule.name} is a network, not a program")
+    return {"all": rule.program}
+
+
+def rule_diff(a: Rule | Objective, b: Rule | Objective) -> Text:
+    """Return how two rules differ: by digest, and line by line of the simplified programs.
+
+    Raises:
+        RulesmithError: one is a network.
+    """
     result = Text()
-    for label in sorted({*a.programs, *b.programs}):
-        first, second = a.programs.get(label), b.programs.get(label)
+    ours, theirs = programs_of(a), programs_of(b)
+    for label in sorted({*ours, *theirs}):
+        first, second = ours.get(label), theirs.get(label)
         title = "" if label == "all" else f" on {label} leaves"
         if first is None or second is None:
             result.append(f"only {(a if second is None else b).name} has a program for {label} leaves\n")
@@ -205,11 +242,10 @@ def tune_rules(names: Sequence[str], tasks: Sequence[str], trials: int, seeds: i
     from ..meta.training import Trainer
     from ..meta.tuning import tune
     from ..search.executors import cache_compilations
-    from .catalog import load
 
     if trials < 1 or seeds < 1:
         raise RulesmithError("--trials and --seeds must be above 0")
-    rules, found = [load(name) for name in names], find(list(tasks))
+    rules, found = [rule_file.find_optimizer(name) for name in names], find(list(tasks))
     cache_compilations()
     kept: dict[str, Any] = {"commands": [], "baselines": []}
     if output and output.exists():

@@ -80,7 +80,7 @@ PRESETS: dict[str, dict[str, tuple[ObjectiveConfig, float]]] = {
     "demo": {
         "drift": (
             ObjectiveConfig(
-                environments=("Catch-bsuite",),
+                environments=("SpaceInvaders-MinAtar",),
                 horizon=(5e3, 2e4),
                 agent=_SMALL,
                 es=EsSettings(population=16, sigma=0.1, learning_rate=0.03),
@@ -100,9 +100,8 @@ PRESETS: dict[str, dict[str, tuple[ObjectiveConfig, float]]] = {
     "standard": {
         "drift": (
             ObjectiveConfig(
-                environments=("grid/small", "Catch-bsuite", "CartPole-v1"),
-                horizon=(1e4, 8e4),
-                each=2,
+                environments=("SpaceInvaders-MinAtar",),
+                horizon=(1e4, 6e4),
                 agent=_SMALL,
                 es=EsSettings(population=32, sigma=0.1, learning_rate=0.02),
             ),

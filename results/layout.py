@@ -1,0 +1,35 @@
+"""How things look on a terminal: tables, code, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.syntax import Syntax
+from rich.table import Table
+
+_ONE_LINE = ("rule", "what it is", "origin", "task", "run", "environment", "pull at ratio")
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Return an empty table; the columns in `right` are numbers."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        wide = 11 if column not in right else len(column)
+        made.add_column(
+            column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE, min_width=wide
+        )
+    return made
+
+
+def code(text: str) -> Syntax:
+    """Return a program's text."""
+    return Syntax(text.rstrip(), "python", theme="ansi_light", background_color="default")
+
+
+def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
+    """Return names and values, a line each."""
+    rows = table(title, "")
+    for key, value in facts.items():
+        rows.add_row(f"  {key}", f"{value:.4f}" if isinstance(value, float) else str(value))
+    return rows

@@ -1,0 +1,95 @@
+"""The statistics of a comparison (Agarwal et al. 2021): interquartile means with stratified bootstrap intervals,
+performance profiles, probability of improvement. Pure functions of arrays of scores, ``(tasks, seeds)``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+RESAMPLES = 2000
+"""Bootstrap resamples of an interval."""
+
+Scores = Float[np.ndarray, "tasks seeds"]
+
+
+class Estimate(NamedTuple):
+    """A figure and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def interquartile_mean(scores: Float[np.ndarray, ...], axis: int | None = None) -> Float[np.ndarray, ...]:
+    """Return the mean of the middle half of all scores (a quarter is cut off at each end)."""
+    return np.asarray(stats.trim_mean(scores, 0.25, axis=axis))
+
+
+def _strata(scores: Scores) -> tuple[Float[np.ndarray, " seeds"], ...]:
+    rows = tuple(np.asarray(row, float) for row in scores)
+    if not rows or any(len(row) < 2 for row in rows):
+        raise ValueError("an interval needs at least two seeds of each task")
+    return rows
+
+
+def aggregate(scores: Scores, seed: int = 0) -> Estimate:
+    """Return the interquartile mean over tasks and seeds; the bootstrap draws seeds anew within each task.
+
+    Raises:
+        ValueError: a task has fewer than two seeds.
+    """
+
+    def statistic(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        return interquartile_mean(np.concatenate(rows, axis=axis), axis=axis)
+
+    return _bootstrapped(_strata(scores), statistic, seed)
+
+
+def improvement(ours: Scores, theirs: Scores, seed: int = 0) -> Estimate:
+    """Return the probability that a run of ours scores higher than one of theirs on the same task, ties counting half.
+
+    The mean over tasks of the Mann-Whitney statistic over all pairs of seeds.
+
+    Raises:
+        ValueError: a task has fewer than two seeds, or the tasks differ in number.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError("both need scores on the same tasks")
+    count = len(ours)
+
+    def statistic(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        means = []
+        for x, y in zip(rows[:count], rows[count:], strict=True):
+            pairs = np.moveaxis(x, axis, -1)[..., :, None] - np.moveaxis(y, axis, -1)[..., None, :]
+            means.append(((pairs > 0) + 0.5 * (pairs == 0)).mean(axis=(-2, -1)))
+        return np.mean(means, axis=0)
+
+    return _bootstrapped((*_strata(ours), *_strata(theirs)), statistic, seed)
+
+
+def profile(scores: Scores, thresholds: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return the share of runs that score above each threshold, each task counting the same."""
+    return np.mean([(np.asarray(row)[:, None] > thresholds).mean(axis=0) for row in scores], axis=0)
+
+
+def _bootstrapped(rows: tuple[np.ndarray, ...], statistic: object, seed: int) -> Estimate:
+    value = float(statistic(*rows))  # pyright: ignore[reportCallIssue]
+    if all(np.ptp(row) == 0 for row in rows):
+        return Estimate(value, value, value)
+    found = stats.bootstrap(
+        rows,
+        statistic,  # pyright: ignore[reportArgumentType]
+        n_resamples=RESAMPLES,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    low, high = found.confidence_interval
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,61 @@
+"""Statistics on data with known answers."""
+
+import numpy as np
+import pytest
+from rulesmith.results.statistics import aggregate, improvement, interquartile_mean, profile
+
+
+def test_the_interquartile_mean_cuts_a_quarter_at_each_end():
+    assert interquartile_mean(np.array([-1e9, 1.0, 2.0, 1e9])) == 1.5
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.normal(size=400))
+    assert interquartile_mean(scores) == pytest.approx(scores[100:300].mean())
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    means = np.array([0.2, 0.5, 0.8])
+    # Symmetric within symmetric tasks: the interquartile mean of the mixture is its middle.
+    held = 0
+    for trial in range(60):
+        scores = means[:, None] + 0.3 * rng.normal(size=(3, 20))
+        found = aggregate(scores, seed=trial)
+        assert found.low <= found.value <= found.high
+        held += found.low <= 0.5 <= found.high
+    assert 50 <= held <= 60
+
+
+def test_more_seeds_make_narrower_intervals():
+    rng = np.random.default_rng(0)
+    few, many = (aggregate(rng.normal(size=(4, n))) for n in (5, 200))
+    assert many.high - many.low < 0.3 * (few.high - few.low)
+
+
+def test_the_bootstrap_is_stratified():
+    # Seeds of a task are all alike: drawing anew within each task changes nothing, across tasks it would.
+    scores = np.repeat([[0.0], [1.0], [2.0], [3.0]], 5, axis=1)
+    found = aggregate(scores)
+    assert found.low == found.high == found.value == 1.5
+
+
+def test_probability_of_improvement():
+    low, high = np.zeros((2, 5)), np.ones((2, 5))
+    assert improvement(high, low).value == 1.0
+    assert improvement(low, high).value == 0.0
+    assert improvement(low, low).value == 0.5
+    rng = np.random.default_rng(0)
+    # P(X > Y) of normals one deviation apart is the normal distribution's value at 1 / sqrt 2.
+    found = improvement(1 + rng.normal(size=(3, 300)), rng.normal(size=(3, 300)))
+    assert found.value == pytest.approx(0.760, abs=0.02)
+    assert found.low < 0.760 < found.high
+
+
+def test_performance_profiles():
+    scores = np.array([[0.1, 0.9], [0.4, 0.6]])
+    assert profile(scores, np.array([0.0, 0.5, 0.95])).tolist() == [1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("scores", [np.zeros((0, 5)), np.zeros((2, 1))])
+def test_an_interval_from_one_seed_is_refused(scores):
+    with pytest.raises(ValueError, match="two seeds"):
+        aggregate(scores)
