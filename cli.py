@@ -12,6 +12,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from .launch import discover
 from .programs import Program, RulesmithError
+from .programs.objective import Objective
 
 CONFIG = (FlagCreatePairsOff,)
 
@@ -128,10 +129,15 @@ def export(rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"
     from .results.catalog import load
 
     loaded = load(rule)
-    if lift:
-        loaded = replace(loaded, programs={label: program.lifted() for label, program in loaded.programs.items()})
     if output.suffix not in (".py", ".toml"):
         raise RulesmithError(f"{output}: the output is a .py or a .toml file")
+    if isinstance(loaded, Objective):
+        if lift:
+            raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
+        _export_objective(loaded, output)
+        return
+    if lift:
+        loaded = replace(loaded, programs={label: program.lifted() for label, program in loaded.programs.items()})
     rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source())
     print(f"{output}: {loaded.name}, as {'a rule file' if output.suffix == '.toml' else 'an optax transform'}")
     if output.suffix == ".py":
@@ -158,6 +164,24 @@ def tune(
     from .results.reporting import tune_rules
 
     tune_rules(rules, tasks, trials, seeds, output)
+
+
+def _export_objective(objective: Objective, output: Path) -> None:
+    from .programs import rule_file
+
+    if output.suffix == ".toml":
+        rule_file.write(objective, output)
+        print(f"{output}: {objective.name}, as a rule file")
+        return
+    if objective.kind == "lpg":
+        rule_file.write_arrays(objective, output.with_suffix(".safetensors"))
+        print(f"{output.with_suffix('.safetensors')}: the arrays of its network, which the file below reads")
+    rule_file.write_text(output, objective.to_source())
+    name = objective.function_name
+    print(f"{output}: {objective.name}, as an optax transform")
+    print(
+        f"use it: from {output.stem} import {name}; tx = optax.chain({name}(apply, total_updates=N), optax.adam(1e-3))"
+    )
 
 
 def _program(file: Path) -> Program:

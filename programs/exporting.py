@@ -11,7 +11,8 @@ import inspect
 import re
 import subprocess
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import operations, transform
 from .compiler import has_tree_functions, plan, reads
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 _HELPERS = {name: f for name, f in vars(operations).items() if inspect.isfunction(f)}
 
 
-def _format(source: str) -> str:
+def format_source(source: str) -> str:
+    """Return Python source, formatted."""
     from ruff import find_ruff_bin
 
     command = [find_ruff_bin(), "format", "--isolated", "--line-length", "100", "-"]
@@ -100,20 +102,38 @@ def program_source(program: Program) -> str:
         source = (
             "# A generator: it yields its leaf's share of a number over all leaves, and is sent the sum.\n" + source
         )
-    return _format(f"import jax\nimport jax.numpy as jnp\n\n\n{_helpers([source], set())}\n\n{source}")
+    return format_source(f"import jax\nimport jax.numpy as jnp\n\n\n{_helpers([source], set())}\n\n{source}")
 
 
-def _docstring(rule: Rule) -> str:
-    parts = [f"{rule.name}: {rule.description}" if rule.description else rule.name]
-    for label, program in rule.programs.items():
-        title = "The program:" if label == "all" else f"The program for {label} leaves:"
-        parts.append(title + "\n\n" + textwrap.indent(program.to_text().rstrip(), "    "))
-    if rule.learning_rate:
-        parts.append("Learning rates to try: {:g} to {:g}.".format(*rule.learning_rate))
-    for title, table in (("Origin", rule.provenance), ("Evidence", rule.evidence)):
+def helpers_of(sources: list[str]) -> str:
+    """Return the source of the words of `operations` that sources call, and of those that these call."""
+    return _helpers(sources, set())
+
+
+def docstring(
+    name: str,
+    description: str,
+    programs: list[tuple[str, str]],
+    provenance: Mapping[str, Any],
+    evidence: Mapping[str, Any],
+    note: str = "",
+) -> str:
+    """Return the docstring of an exported file, which nothing in a rule's texts can leave.
+
+    Args:
+        name: of the rule.
+        description: of the rule.
+        programs: title and text of each.
+        provenance: of the rule.
+        evidence: of the rule.
+        note: one more paragraph.
+    """
+    parts = [f"{name}: {description}" if description else name]
+    parts += [title + "\n\n" + textwrap.indent(text.rstrip(), "    ") for title, text in programs]
+    for title, table in (("Origin", provenance), ("Evidence", evidence)):
         if table:
             parts.append(f"{title}:\n" + "\n".join(f"    {key}: {value}" for key, value in table.items()))
-    parts.append("The update that a program returns is subtracted from the weights. Written by `rulesmith export`.")
+    parts.append(f"{note} Written by `rulesmith export`.".strip())
     text = "\n\n".join(parts)
     text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
     return '"""' + text.replace("\\", "\\\\").replace('"""', "'''").rstrip('"') + '\n"""\n'
@@ -149,8 +169,15 @@ def rule_source(rule: Rule) -> str:
     learning_rate: number or schedule; mask: leaves with weight decay; state_dtype: type of the states;
     {options}.
     """'''
+    titles = [
+        ("The program:" if label == "all" else f"The program for {label} leaves:", program.to_text())
+        for label, program in rule.programs.items()
+    ]
+    note = "The update that a program returns is subtracted from the weights."
+    if rule.learning_rate:
+        note = "Learning rates to try: {:g} to {:g}. ".format(*rule.learning_rate) + note
     parts = [
-        _docstring(rule),
+        docstring(rule.name, rule.description, titles, rule.provenance, rule.evidence, note),
         "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
         *sources,
         f"def {rule.function_name}({signature}):\n    {text}\n{body}",
@@ -160,4 +187,4 @@ def rule_source(rule: Rule) -> str:
     ]
     if not single:
         parts.append(inspect.getsource(transform.leaf_classes))
-    return _format("\n\n".join(parts))
+    return format_source("\n\n".join(parts))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import RulesmithError
+from .errors import RulesmithError, nearest
 from .program import Program
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class Objective:
         """The rule's name as that of a Python function."""
         return self.name.replace("-", "_")
 
-    def drift(self) -> Callable[..., Any]:
-        """Return the function of (parameters, ratio, log ratio, advantage, progress); of a program without parameters.
+    def drift(self, **hyperparameters: Any) -> Callable[..., Any]:
+        """Return the function of (parameters, ratio, log ratio, advantage, progress); a program ignores the first.
 
         Raises:
             RulesmithError: it is no drift.
@@ -142,7 +142,7 @@ class Objective:
 
         if self.kind != "drift":
             raise RulesmithError(f"{self.name} is a rule of kind {self.kind!r}, not a drift")
-        return drift_function(self.program) if self.program is not None else learned_drift
+        return drift_function(self.program, hyperparameters) if self.program is not None else learned_drift
 
     def to_optax(
         self,
@@ -152,6 +152,7 @@ class Objective:
         steps_per_update: int = 1,
         gamma: float = 0.99,
         prediction_weight: float = 0.5,
+        **hyperparameters: Any,
     ) -> optax.GradientTransformationExtraArgs:
         """Return an optax transform that adds the objective's gradient to the updates it is given.
 
@@ -170,13 +171,21 @@ class Objective:
             steps_per_update: gradient steps made from one rollout.
             gamma: discount (lpg).
             prediction_weight: alpha_y (lpg).
+            **hyperparameters: of a drift program, instead of its defaults.
+
+        Raises:
+            RulesmithError: there is no such hyperparameter.
         """
         from .objective_transform import adding, drift_gradient, lpg_gradient
 
+        own = {} if self.program is None else dict(self.program.hyperparameters)
+        for name in hyperparameters:
+            if name not in own:
+                raise RulesmithError(f"{self.name} has no hyperparameter {name!r}{nearest(name, own)}")
         if self.kind == "lpg":
             gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight)
         else:
-            drift, arrays = self.drift(), self.arrays
+            drift, arrays = self.drift(**hyperparameters), self.arrays
             gradient = drift_gradient(lambda *x: drift(arrays, *x), apply)
         return adding(gradient, total_updates, steps_per_update)
 
@@ -187,11 +196,11 @@ class Objective:
         return objective_source(self)
 
 
-def drift_function(program: Program) -> Callable[..., Any]:
+def drift_function(program: Program, hyperparameters: Mapping[str, Any]) -> Callable[..., Any]:
     """Return a drift program as a function of (anything, ratio, log ratio, advantage, progress)."""
     from .compiler import update_function
 
-    run, own = update_function(program), dict(program.hyperparameters)
+    run, own = update_function(program), {**dict(program.hyperparameters), **hyperparameters}
 
     def drift(_: Any, ratio: Any, log_ratio: Any, advantage: Any, progress: Any) -> Any:
         import jax.numpy as jnp

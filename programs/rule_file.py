@@ -249,10 +249,15 @@ def dumps(rule: Rule | Objective) -> str:
 def write(rule: Rule | Objective, path: Path) -> None:
     """Write the rule's file, and the arrays of a network beside it, each whole or not at all."""
     if isinstance(rule, Objective) and rule.arrays:
-        from safetensors.numpy import save
-
-        write_bytes(path.with_suffix(".safetensors"), save(dict(rule.arrays)))
+        write_arrays(rule, path.with_suffix(".safetensors"))
     write_text(path, dumps(rule))
+
+
+def write_arrays(objective: Objective, path: Path) -> None:
+    """Write the arrays of a network as safetensors."""
+    from safetensors.numpy import save
+
+    write_bytes(path, save(dict(objective.arrays)))
 
 
 def write_text(path: Path, text: str) -> None:

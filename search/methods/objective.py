@@ -103,7 +103,7 @@ PRESETS: dict[str, dict[str, tuple[ObjectiveConfig, float]]] = {
                 environments=("SpaceInvaders-MinAtar",),
                 horizon=(1e4, 6e4),
                 agent=_SMALL,
-                es=EsSettings(population=32, sigma=0.1, learning_rate=0.02),
+                es=EsSettings(population=32, sigma=0.03, learning_rate=0.01),
             ),
             60.0,
         ),

@@ -1,0 +1,98 @@
+"""Objectives as files of Python that need only jax and optax (LPG's also safetensors, for the arrays beside the file).
+
+Put together, as `exporting` does, from source that is tested here; so a file gives the same computation.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import drift as drifts
+from . import lpg, policies
+from . import objective_transform as transforms
+from .compiler import reads
+from .exporting import docstring, format_source, helpers_of, update_source
+
+if TYPE_CHECKING:
+    from .objective import Objective
+
+_LINE = 76  # characters of encoded weights in a line
+
+
+def objective_source(objective: Objective) -> str:
+    """Return an objective as the text of a Python module with one function that makes its optax transform."""
+    program = objective.program
+    imports = ["from typing import NamedTuple", "", "import jax", "import jax.numpy as jnp", "import optax"]
+    functions = [policies.log_probability]
+    texts: list[str] = []
+    arguments = ["apply", "*", "total_updates", "steps_per_update=1"]
+    if objective.kind == "lpg":
+        imports = ["from pathlib import Path", *imports, "from safetensors.numpy import load_file"]
+        functions += [lpg.lpg_targets, lpg.lpg_loss, transforms.lpg_gradient]
+        arguments += ["gamma=0.99", "prediction_weight=0.5"]
+        texts.append('ARRAYS = load_file(Path(__file__).with_suffix(".safetensors"))\n')
+        gradient = "lpg_gradient(ARRAYS, apply, gamma, prediction_weight)"
+    else:
+        functions += [drifts.drift_slope, drifts.drift_loss, transforms.drift_gradient]
+        if program is not None:
+            arguments += [f"{name}={value!r}" for name, value in program.hyperparameters]
+            source = update_source(program, "drift")
+            texts.append(source + "\n\n" + helpers_of([source]))
+            given = {"r": "ratio", "log_r": "log_ratio", "a": "advantage", "progress": "progress"}
+            words = [given[name] for name in reads(program)] + [name for name, _ in program.hyperparameters]
+            value = f"jnp.broadcast_to(drift({', '.join(words)})[0], ratio.shape)"
+        else:
+            imports = ["import base64", *imports[:-1], "import numpy as np", imports[-1]]
+            functions[1:1] = [drifts.drift_features, drifts.learned_drift]
+            texts.append(_weights(objective))
+            value = "learned_drift(ARRAYS, ratio, log_ratio, advantage, progress)"
+        gradient = f"drift_gradient(lambda ratio, log_ratio, advantage, progress: {value}, apply)"
+    parts = [
+        docstring(objective.name, objective.description, _title(objective), objective.provenance, objective.evidence),
+        "\n".join(imports) + "\n\n",
+        f"def {objective.function_name}({', '.join(arguments)}):\n    {_USE[objective.kind]}\n"
+        f"    return adding({gradient}, total_updates, steps_per_update)\n",
+        *texts,
+        *(inspect.getsource(function) for function in functions),
+        inspect.getsource(transforms.ObjectiveState),
+        inspect.getsource(transforms.adding),
+    ]
+    return format_source("\n\n".join(parts))
+
+
+_USE = {
+    "drift": '''"""Return an optax transform that adds the objective's gradient: chain it before an optimizer.
+
+    apply: function of (params, observations) to the policy: logits, or a pair (means, logarithms of deviations).
+    total_updates: rollouts that the training will learn from; steps_per_update: gradient steps made from each.
+    Update with tx.update(gradients of value loss and entropy, state, params, batch=batch), batch having `observation`,
+    `action`, `log_probability` (of the action when it was taken) and `advantage`.
+    """''',
+    "lpg": '''"""Return an optax transform that adds the objective's gradient: chain it before an optimizer.
+
+    apply: function of (params, observations) to the pair (policy, logits of the prediction y).
+    total_updates: rollouts that the training will learn from; steps_per_update: gradient steps made from each.
+    Update with tx.update(zeros like params, state, params, batch=batch), batch having `observation`, `action`,
+    `reward`, `done`, each (workers, time, ...) in order, and `last_observation` (workers, ...).
+    """''',
+}
+
+
+def _title(objective: Objective) -> list[tuple[str, str]]:
+    return [] if objective.program is None else [("The drift:", objective.program.to_text())]
+
+
+def _weights(objective: Objective) -> str:
+    """Return source that holds a small network's float32 arrays as text."""
+    lines = ["ARRAYS = {}\n"]
+    for name, array in objective.arrays.items():
+        text = base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
+        chunks = "\n".join(f'    "{text[i : i + _LINE]}"' for i in range(0, len(text), _LINE))
+        lines.append(
+            f"ARRAYS[{name!r}] = np.frombuffer(base64.b64decode(\n{chunks}\n), '<f4').reshape({array.shape!r})\n"
+        )
+    return "".join(lines)
