@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from .launch import discover
 from .programs import Program, RulesmithError
@@ -142,6 +142,38 @@ def export(rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"
     print(f"{output}: {loaded.name}, as {'a rule file' if output.suffix == '.toml' else 'an optax transform'}")
     if output.suffix == ".py":
         print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}(1e-3)")
+
+
+@app.command
+def compare(
+    rules: Positional[tuple[str, ...]],
+    env: UseAppendAction[tuple[str, ...]] = (),
+    horizon: UseAppendAction[tuple[float, ...]] = (),
+    seeds: int = 10,
+    trials: int = 8,
+    agent: tuple[str, ...] = (),
+    json: Path | None = None,
+    devices: int | None = None,
+) -> None:
+    """Compare objectives: agents trained by each, equally tuned, against tuned PPO.
+
+    Args:
+        rules: published objectives, rule files, or runs.
+        env: an environment; may be given several times.
+        horizon: length of a lifetime in environment steps; may be given several times.
+        seeds: lifetimes of each rule on each task, at its best setting.
+        trials: settings of the agents tried of each rule on each task, three seeds each.
+        agent: settings that all agents share, such as workers=16 steps=32; by default those the first rule that has
+            some was found with.
+        json: keep all returns, settings and statistics in this file.
+        devices: cores to use; by default all.
+    """
+    from .meta.population import use_cores
+    from .results.compare_command import run_comparison
+    from .search.executors import available_cores
+
+    use_cores(devices or available_cores())
+    _print(run_comparison(rules, env, horizon, seeds=seeds, trials=trials, agent=agent, output=json))
 
 
 @app.command

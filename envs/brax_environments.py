@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -28,9 +30,10 @@ class BraxState(NamedTuple):
 
 def make_brax(name: str, backend: str) -> Environment:
     """Return one of brax's environments; its parameters are empty."""
-    from brax import envs
+    with contextlib.redirect_stdout(io.StringIO()):  # mujoco prints that an optional part of it is missing
+        from brax import envs
 
-    env = envs.get_environment(name, backend=backend)
+    env: Any = envs.get_environment(name, backend=backend)
 
     def reset(key: Any, params: Any) -> tuple[Array, BraxState]:
         state = env.reset(key)
@@ -44,7 +47,7 @@ def make_brax(name: str, backend: str) -> Environment:
         terminated = now.done > 0.5
         time = state.time + 1
         after = BraxState(now, state.first, time)
-        return Step(now.obs, after, now.reward.astype(jnp.float32), terminated, (time >= LIMIT) & ~terminated)
+        return Step(now.obs, after, jnp.asarray(now.reward, jnp.float32), terminated, (time >= LIMIT) & ~terminated)
 
     full = f"brax/{name}"
     observations, actions = Box((int(env.observation_size),)), Box((int(env.action_size),), -1.0, 1.0)

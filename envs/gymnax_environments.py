@@ -31,7 +31,9 @@ def make_gymnax(name: str) -> Environment:
     """Return one of gymnax's environments."""
     import gymnax
 
+    env: Any
     env, params = gymnax.make(name)
+    limit: Any = params.max_steps_in_episode
 
     def observed(observation: Any) -> Any:
         return observation if isinstance(observations, Discrete) else jnp.asarray(observation, jnp.float32)
@@ -47,7 +49,7 @@ def make_gymnax(name: str) -> Environment:
         return Step(observed(observation), state, jnp.asarray(reward, jnp.float32), terminated, truncated)
 
     observations = _space(env.observation_space(params), name)
-    bound = int(_NEVER_LONGER.get(name, params.max_steps_in_episode))
+    bound = int(_NEVER_LONGER.get(name, limit))
     return Environment(name, reset, step, params, observations, _space(env.action_space(params), name), bound)
 
 

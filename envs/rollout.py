@@ -114,11 +114,11 @@ def rollout(
 
         # Resets cost as much as steps, and in most steps no episode ends.
         observation, state = jax.lax.cond(done.any(), resets, lambda: (after.observation, after.state))
-        bootstrap = jnp.zeros(count)
+        nothing = jnp.zeros(count)
+        bootstrap = nothing
         if value is not None:
-            some = after.truncated.any()
-            bootstrap = jax.lax.cond(some, lambda: value(after.observation), lambda: bootstrap)
-            bootstrap = jnp.where(after.truncated, bootstrap, 0.0)
+            later = jax.lax.cond(after.truncated.any(), value, lambda _: nothing, after.observation)
+            bootstrap = jnp.where(after.truncated, later, 0.0)
         seen = Trajectory(
             workers.observation, action, after.reward, after.terminated, after.truncated, bootstrap, extra
         )

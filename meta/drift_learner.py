@@ -108,8 +108,8 @@ class DriftLearner:
         """Return policy and values, of observations as the environment gives them."""
         if self.env.normalize:
             observation = agent.observations.normalized(observation)
-        outputs = self._net.apply(params, observation)
-        return outputs["policy"], outputs["value"][..., 0]  # pyright: ignore[reportIndexIssue, reportCallIssue]
+        outputs: Any = self._net.apply(params, observation)
+        return outputs["policy"], outputs["value"][..., 0]
 
     def policy(self, agent: DriftAgent) -> Policy:
         """Return how the agent acts; it keeps the action as drawn, its log-probability, and the value."""

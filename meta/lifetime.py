@@ -68,9 +68,7 @@ class Life(NamedTuple):
     figures: dict[str, Float32[Array, " bins"]]
 
 
-def live(
-    learner: Learner, rule: Any, hyper: Any, params: Any, updates: Int32[Array, ""], key: Any, episodes: int
-) -> Life:
+def live(learner: Learner, rule: Any, hyper: Any, params: Any, updates: Any, key: Any, episodes: int) -> Life:
     """Return a whole lifetime.
 
     Args:
@@ -78,7 +76,7 @@ def live(
         rule: parameters of the rule that trains it, a pytree.
         hyper: of the agent, a pytree.
         params: of the environment.
-        updates: length of the lifetime.
+        updates: length of the lifetime, an int32 scalar; may be traced.
         key: consumed.
         episodes: episodes that the last policy is judged by.
     """

@@ -75,8 +75,8 @@ class LpgLearner:
 
     def outputs(self, params: Any, observation: Array) -> tuple[Any, Array]:
         """Return policy and logits of y for observations (batch, ...)."""
-        outputs = self._net.apply(params, observation)
-        return outputs["policy"], outputs["y"]  # pyright: ignore[reportIndexIssue, reportCallIssue]
+        outputs: Any = self._net.apply(params, observation)
+        return outputs["policy"], outputs["y"]
 
     def policy(self, agent: LpgAgent) -> Policy:
         """Return how the agent acts; it keeps the action as drawn, its probability, and y."""

@@ -27,12 +27,14 @@ class Trials(NamedTuple):
         updates: length.
         key: of the lifetime.
         params: of the environment (the level).
+        hyper: of the agent; see its learner.
     """
 
     candidate: Int32[np.ndarray, " trials"]
     updates: Int32[np.ndarray, " trials"]
     key: Any
     params: Any
+    hyper: Any
 
 
 def use_cores(count: int) -> None:
@@ -58,22 +60,20 @@ class Population:
         self.learner = learner
         self.mesh = Mesh(np.array(devices or jax.devices()), (AXIS,))
 
-        def run(candidates: Any, hyper: Any, trials: Trials) -> Life:
+        def run(candidates: Any, trials: Trials) -> Life:
             def one(trial: Trials) -> Life:
                 rule = jax.tree.map(lambda x: x[trial.candidate], candidates)
-                return live(learner, rule, hyper, trial.params, trial.updates, trial.key, episodes)
+                return live(learner, rule, trial.hyper, trial.params, trial.updates, trial.key, episodes)
 
             size = chunk()
             return jax.lax.map(one, trials, batch_size=size) if size else jax.lax.map(one, trials)
 
         everywhere, shared = PartitionSpec(), PartitionSpec(AXIS)
         self._run = jax.jit(
-            jax.shard_map(
-                run, mesh=self.mesh, in_specs=(everywhere, everywhere, shared), out_specs=shared, check_vma=False
-            )
+            jax.shard_map(run, mesh=self.mesh, in_specs=(everywhere, shared), out_specs=shared, check_vma=False)
         )
 
-    def __call__(self, candidates: Any, hyper: Any, trials: Trials) -> Life:
+    def __call__(self, candidates: Any, trials: Trials) -> Life:
         """Return the lives, in the order of the trials, as NumPy arrays.
 
         The work is dealt like cards, longest first, so that devices end together; a life does not depend on which
@@ -83,10 +83,15 @@ class Population:
         order = np.argsort(-np.asarray(trials.updates), kind="stable")
         padded = np.concatenate([order, np.repeat(order[-1:], -count % devices)])
         dealt = padded.reshape(-1, devices).T.reshape(-1)
-        lives = self._run(candidates, hyper, jax.tree.map(lambda x: x[dealt], trials))
+        lives = self._run(candidates, jax.tree.map(lambda x: x[dealt], trials))
         places = np.empty(len(dealt), int)
         places[dealt] = np.arange(len(dealt))
         return jax.tree.map(lambda x: np.asarray(x)[places[:count]], lives)
+
+
+def repeated(hyper: Any, count: int) -> Any:
+    """Return hyperparameters for each of `count` trials, all alike."""
+    return jax.tree.map(lambda x: np.full(count, x, np.float32), hyper)
 
 
 def stacked(*candidates: Any) -> Any:

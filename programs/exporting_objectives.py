@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def objective_source(objective: Objective) -> str:
     """Return an objective as the text of a Python module with one function that makes its optax transform."""
     program = objective.program
     imports = ["from typing import NamedTuple", "", "import jax", "import jax.numpy as jnp", "import optax"]
-    functions = [policies.log_probability]
+    functions: list[Callable[..., Any]] = [policies.log_probability]
     texts: list[str] = []
     arguments = ["apply", "*", "total_updates", "steps_per_update=1"]
     if objective.kind == "lpg":

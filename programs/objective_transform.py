@@ -36,9 +36,9 @@ def adding(gradient_of, total_updates, steps_per_update):
             raise ValueError("an objective reads the parameters: call update(updates, state, params, batch=batch)")
         progress = jnp.minimum(state.count // steps_per_update / total_updates, 1.0)
         gradients = gradient_of(params, batch, progress, jnp.float32(total_updates))
-        return jax.tree.map(jnp.add, updates, gradients), ObjectiveState(optax.safe_increment(state.count))
+        return jax.tree.map(jnp.add, updates, gradients), ObjectiveState(jnp.asarray(optax.safe_increment(state.count)))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def drift_gradient(drift, apply):

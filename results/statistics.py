@@ -4,7 +4,7 @@ performance profiles, probability of improvement. Pure functions of arrays of sc
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def interquartile_mean(scores: Float[np.ndarray, ...], axis: int | None = None) -> Float[np.ndarray, ...]:
+def interquartile_mean(scores: Float[np.ndarray, ...], axis: Any = None) -> Float[np.ndarray, ...]:
     """Return the mean of the middle half of all scores (a quarter is cut off at each end)."""
     return np.asarray(stats.trim_mean(scores, 0.25, axis=axis))
 

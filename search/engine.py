@@ -23,11 +23,11 @@ class Strategy(Protocol):
         """Return the first state."""
         ...
 
-    def ask(self, state: Any, key: jax.Array) -> Sequence[Any]:
-        """Return the next candidates."""
+    def ask(self, state: Any, key: jax.Array) -> Any:
+        """Return the next candidates: a sequence, or a pytree with an axis of candidates."""
         ...
 
-    def tell(self, state: Any, candidates: Sequence[Any], feedback: Sequence[Any]) -> Any:
+    def tell(self, state: Any, candidates: Any, feedback: Any) -> Any:
         """Return the state after hearing, in the candidates' order, what became of them."""
         ...
 
@@ -55,7 +55,7 @@ class Problem(Protocol):
         """Return the first state."""
         ...
 
-    def evaluate(self, state: Any, candidates: Sequence[Any], tasks: Any, key: jax.Array) -> Evaluation:
+    def evaluate(self, state: Any, candidates: Any, tasks: Any, key: jax.Array) -> Evaluation:
         """Return the new state, feedback for the strategy, scores for the curriculum, metrics for observers."""
         ...
 
@@ -64,9 +64,9 @@ class Evaluation(NamedTuple):
     """What `Problem.evaluate` returns."""
 
     state: Any
-    feedback: Sequence[Any]
+    feedback: Any
     scores: Any
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
 
 
 class States(NamedTuple):
@@ -82,9 +82,9 @@ class Record:
     """One step of a run, as observers see it. `states` are those after the step."""
 
     step: int
-    candidates: Sequence[Any]
-    feedback: Sequence[Any]
-    metrics: dict[str, float]
+    candidates: Any
+    feedback: Any
+    metrics: dict[str, Any]
     states: States
 
 

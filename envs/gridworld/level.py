@@ -94,14 +94,16 @@ def level_of(
     for i, thing in enumerate(things):
         if not (0 <= thing.ends <= 1 and 0 <= thing.respawns <= 1):
             raise RulesmithError(f"object {i}: 'ends' and 'respawns' are probabilities, from 0 to 1")
-    columns = [np.array([getattr(t, name) for t in things], np.float32) for name in ("reward", "ends", "respawns")]
-    return Level(  # NumPy's arrays: importing this must not start JAX's devices
+    array: Any = np.asarray  # NumPy's: importing this must not start JAX's devices
+    return Level(
         *free_cells(blocked, np),
-        np.int32(number(start, "the start")),
-        np.ones(len(things), bool),
-        np.array([number(thing.place, f"object {i}") for i, thing in enumerate(things)], np.int32),
-        *columns,
-        np.int32(steps),
+        start=array(number(start, "the start"), np.int32),
+        exists=array([True] * len(things), bool),
+        places=array([number(thing.place, f"object {i}") for i, thing in enumerate(things)], np.int32),
+        rewards=array([thing.reward for thing in things], np.float32),
+        ends=array([thing.ends for thing in things], np.float32),
+        respawns=array([thing.respawns for thing in things], np.float32),
+        steps=array(steps, np.int32),
     )
 
 

@@ -220,7 +220,7 @@ class LifetimeProblem:
         """
         import jax
 
-        from ...meta.population import Trials
+        from ...meta.population import Trials, repeated
 
         count = len(jax.tree.leaves(candidates)[0]) - 1
         returns, normalized, center, steps = [], [], [], 0
@@ -237,8 +237,9 @@ class LifetimeProblem:
                 lifetimes.updates[group, lifetime],
                 lifetimes.keys[group, lifetime],
                 jax.tree.map(lambda x, at=(group, lifetime): x[at], lifetimes.params),
+                repeated(hyper, len(candidate)),
             )
-            final = run(candidates, hyper, trials).final
+            final = run(candidates, trials).final
             returns.append(final[: count * each].reshape(count, each))
             normalized.append(reference.normalized(returns[-1]))
             center.append(reference.normalized(final[count * each :]))
@@ -275,18 +276,19 @@ def measure_reference(env: Environment, config: ObjectiveConfig, updates_steps: 
     updates = updates_for(updates_steps, settings_of("drift", agent))
     seeds = 4
     drawn = draw_lifetimes(env, (updates, updates), (1, seeds), jax.random.key(10_000))
+    rates = [0.0, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]  # the first is the policy that learns nothing
+    rate, seed = np.repeat(rates, seeds).astype(np.float32), np.tile(np.arange(seeds), len(rates))
     trials = Trials(
-        np.zeros(seeds, np.int32),
-        drawn.updates[0],
-        drawn.keys[0],
-        jax.tree.map(lambda x: x[0], drawn.params),
+        np.zeros(len(rate), np.int32),
+        np.where(rate > 0, updates, 0).astype(np.int32),
+        drawn.keys[0][seed],
+        jax.tree.map(lambda x: x[0][seed], drawn.params),
+        Hyper(rate, np.full(len(rate), config.entropy, np.float32)),
     )
     nothing = {"none": np.zeros((1, 1), np.float32)}
-    random = run(nothing, Hyper(1e-3, config.entropy), trials._replace(updates=np.zeros(seeds, np.int32))).final
-    rates = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
-    means = [float(np.mean(run(nothing, Hyper(rate, config.entropy), trials).final)) for rate in rates]
+    random, *means = run(nothing, trials).final.reshape(len(rates), seeds).mean(axis=1).tolist()
     best = int(np.nanargmax(means))
-    return Reference(float(np.mean(random)), means[best], rates[best])
+    return Reference(random, means[best], rates[1 + best])
 
 
 def discover(
