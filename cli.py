@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from .launch import discover
+from .launch import discover, distill
 from .programs import Program, RulesmithError
 from .programs.objective import Objective
 
@@ -18,6 +18,7 @@ CONFIG = (FlagCreatePairsOff,)
 
 app = tyro.extras.SubcommandApp()
 app.command(discover, name="discover")
+app.command(distill)
 
 RuleName = Annotated[str, arg(metavar="RULE")]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from .programs import RulesmithError
+from .programs.objective import Objective
 
 discover = tyro.extras.SubcommandApp()
 discover.__doc__ = "Search for new rules."
@@ -81,11 +82,13 @@ def objective(
     preset: str = "demo",
     minutes: float | None = None,
     generations: int | None = None,
+    programs: int | None = None,
     seed: int | None = None,
     out: Path | None = None,
     resume: bool = False,
     strategy: str | None = None,
     population: int | None = None,
+    ranks: Literal["centred", "pairwise"] | None = None,
     devices: int | None = None,
 ) -> None:
     """Search objectives of reinforcement learning that train agents better than tuned PPO does.
@@ -93,18 +96,20 @@ def objective(
     Ctrl-C is safe: the last whole generation is kept, and the same command with --resume goes on.
 
     Args:
-        rule: lpo or ta-lpo (a learned drift in PPO's loop), lpg or ta-lpg (a learned update); ta- rules know how
-            much time is left.
+        rule: lpo or ta-lpo (a learned drift in PPO's loop), lpg or ta-lpg (a learned update), symbolic (a drift as a
+            program, by regularized evolution); ta- rules know how much time is left.
         env: an environment; may be given several times. `rulesmith environments` lists them.
         horizon: shortest and longest lifetime of an agent, in environment steps, such as 1e5:1e6.
         preset: demo (1.5 minutes), standard (an hour), or paper (the published scale, for accelerators).
         minutes: stop after so long; the preset's own bound by default, unless --generations is given.
         generations: stop after so many, counted from the run's start.
+        programs: the same for --rule symbolic.
         seed: of the run.
         out: the run's directory; by default a new one under runs/.
         resume: go on with the run in --out (by default the latest), with the config it began with.
-        strategy: open-es, pgpe, snes, sep-cma-es, xnes, cma-es.
+        strategy: open-es, pgpe, snes, sep-cma-es, cma-es.
         population: candidates of a generation.
+        ranks: centred (all candidates share their lifetimes) or pairwise (each antithetic pair has its own).
         devices: cores to use; by default all.
     """
     from .meta.population import use_cores
@@ -112,16 +117,29 @@ def objective(
     from .search.executors import available_cores
     from .search.methods import objective as method
 
+    _above_zero(minutes=minutes, generations=generations, programs=programs, devices=devices)
+    use_cores(devices or available_cores())
+    if rule == "symbolic":
+        for name, value in (("strategy", strategy), ("ranks", ranks), ("generations", generations)):
+            if value is not None:
+                raise RulesmithError(
+                    f"--{name} is not for --rule symbolic, which is regularized evolution (--programs)"
+                )
+        base, preset_minutes = method.preset(preset, "lpo")
+        given = {"seed": seed, "environments": env or None, "horizon": _horizon(horizon), "population": population}
+        bound = preset_minutes if minutes is None and programs is None else minutes
+        _search_drifts(base, _chosen(given, resume), out, resume, None, programs, bound)
+        return
+    if programs is not None:
+        raise RulesmithError(f"--programs is for --rule symbolic; a search over {rule} is bounded by --generations")
     config, preset_minutes = method.preset(preset, rule)
     chosen = _chosen({"seed": seed, "environments": env or None, "horizon": _horizon(horizon)}, resume)
     config = replace(config, **chosen)
-    es = _chosen({"name": strategy, "population": population}, resume)
+    es = _chosen({"name": strategy, "population": population, "ranks": ranks}, resume)
     config = replace(config, es=replace(config.es, **es))
-    _above_zero(minutes=minutes, generations=generations, devices=devices)
     if minutes is None and generations is None:
         minutes = preset_minutes
     directory = _directory(out, resume, "objective")
-    use_cores(devices or available_cores())
     display = GenerationDisplay(directory, budget=generations, minutes=minutes)
     _search(
         display,
@@ -129,6 +147,81 @@ def objective(
             config,
             directory,
             generations=generations,
+            minutes=minutes,
+            resume=resume,
+            observers=[display],
+            status=display.status,
+        ),
+    )
+
+
+def distill(
+    rule: Positional[Annotated[str, arg(metavar="RULE")]],
+    env: UseAppendAction[tuple[str, ...]] = (),
+    horizon: Annotated[str | None, arg(metavar="LOW:HIGH")] = None,
+    minutes: float = 1.0,
+    programs: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Distil a learned drift into a readable program: search one with its slope, where its agents went.
+
+    Args:
+        rule: a learned drift: a rule file or a run.
+        env: where an agent is trained to see what the drift meets; by default the rule's own environments.
+        horizon: length of that training in environment steps; by default the rule's own.
+        minutes: stop after so long.
+        programs: stop after so many programs.
+        seed: of the run.
+        out: the run's directory; by default a new one under runs/.
+        resume: go on with the run in --out.
+    """
+    from .results.catalog import load
+    from .search.methods.objective import preset as preset_of
+
+    target = load(rule)
+    if not isinstance(target, Objective) or target.kind != "drift" or target.program is not None:
+        raise RulesmithError(
+            f"{rule} is not a learned drift; `distill` takes one, a rule file or a run of lpo or ta-lpo"
+        )
+    base, _ = preset_of("demo", "lpo")
+    _above_zero(minutes=minutes, programs=programs)
+    names, steps = target.provenance.get("environments"), target.provenance.get("horizon")
+    given = {"seed": seed, "environments": env or None, "horizon": _horizon(horizon)}
+    chosen = _chosen(given, resume)
+    if not resume:
+        chosen.setdefault("environments", tuple(names or base.environments))
+        chosen.setdefault("horizon", tuple(steps or base.horizon))
+        chosen |= {"agent": dict(target.agent) or dict(base.agent), "target": target.name}
+    _search_drifts(base, chosen, out, resume, target, programs, minutes)
+
+
+def _search_drifts(
+    base: Any,
+    chosen: dict[str, Any],
+    out: Path | None,
+    resume: bool,
+    target: Objective | None,
+    programs: int | None,
+    minutes: float | None,
+) -> None:
+    """Search drift programs, with a method's config `base` but for what was `chosen`."""
+    from .results.display import ProgramDisplay
+    from .search.methods import drifts as method
+
+    config = method.DriftSearchConfig(base.environments, base.horizon, agent=base.agent, entropy=base.entropy)
+    config = replace(config, **chosen)
+    directory = _directory(out, resume, "distillation" if target else "drift")
+    measure = "slopes" if target else "returns"
+    display = ProgramDisplay(directory, budget=programs, minutes=minutes, measure=measure)
+    _search(
+        display,
+        lambda: method.discover(
+            config,
+            directory,
+            target=target,
+            programs=programs,
             minutes=minutes,
             resume=resume,
             observers=[display],
@@ -186,4 +279,4 @@ def _search(display: Any, discover: Callable[[], None]) -> None:
     display.end()
 
 
-__all__ = ["discover"]
+__all__ = ["discover", "distill"]

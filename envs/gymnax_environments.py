@@ -31,9 +31,9 @@ def make_gymnax(name: str) -> Environment:
     """Return one of gymnax's environments."""
     import gymnax
 
-    env: Any
-    env, params = gymnax.make(name)
-    limit: Any = params.max_steps_in_episode
+    made: Any = gymnax.make(name)
+    env, params = made
+    limit = params.max_steps_in_episode
 
     def observed(observation: Any) -> Any:
         return observation if isinstance(observations, Discrete) else jnp.asarray(observation, jnp.float32)

@@ -125,6 +125,12 @@ class DriftLearner:
         self, agent: DriftAgent, rule: Any, hyper: Hyper, params: Any, workers: Workers, clock: Clock, key: Any
     ) -> tuple[DriftAgent, Workers, Episodes, dict[str, Array]]:
         """Act, estimate advantages, and make the epochs' gradient steps."""
+        return self.update_and_samples(agent, rule, hyper, params, workers, clock, key)[:4]
+
+    def update_and_samples(
+        self, agent: DriftAgent, rule: Any, hyper: Hyper, params: Any, workers: Workers, clock: Clock, key: Any
+    ) -> tuple[DriftAgent, Workers, Episodes, dict[str, Array], tuple[Array, Array]]:
+        """Do as `update`, and return also the log ratios and advantages that the drift saw, (epochs, samples)."""
         settings = self.settings
         act, learn = jax.random.split(key)
         value = functools.partial(self._value, agent)
@@ -145,7 +151,7 @@ class DriftLearner:
         batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
         rate = hyper.learning_rate * (1.0 - clock.progress if settings.anneal else 1.0)
 
-        def loss(theta: Any, part: Any) -> tuple[Array, dict[str, Array]]:
+        def loss(theta: Any, part: Any) -> tuple[Array, Any]:
             observation, action, log_old, advantage, target = part
             if settings.normalize_advantages:
                 advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
@@ -158,31 +164,33 @@ class DriftLearner:
                 total += settings.value_coefficient * jnp.square(value - target).mean()
             # The estimator of KL(old, new) that is never negative (Schulman 2020).
             size = (jnp.exp(log_ratio) - 1.0 - log_ratio).mean()
-            return total, {"entropy": bonus, "update size": size}
+            return total, ({"entropy": bonus, "update size": size}, (log_ratio, advantage))
 
-        def descend(carry: Any, part: Any) -> tuple[Any, dict[str, Array]]:
+        def descend(carry: Any, part: Any) -> tuple[Any, Any]:
             theta, state = carry
-            gradients, figures = jax.grad(loss, has_aux=True)(theta, part)
+            gradients, kept = jax.grad(loss, has_aux=True)(theta, part)
             updates, state = self._optimizer.update(gradients, state)
-            return (jax.tree.map(lambda w, u: w - rate * u, theta, updates), state), figures
+            return (jax.tree.map(lambda w, u: w - rate * u, theta, updates), state), kept
 
-        def epoch(carry: Any, key: Any) -> tuple[Any, dict[str, Array]]:
+        def epoch(carry: Any, key: Any) -> tuple[Any, Any]:
             if settings.minibatches == 1:
-                carry, figures = descend(carry, batch)
-                return carry, jax.tree.map(lambda x: x[None], figures)
+                carry, kept = descend(carry, batch)
+                return carry, jax.tree.map(lambda x: x[None], kept)
             order = jax.random.permutation(key, self.workers * self.steps)
             shape = (settings.minibatches, -1)
             parts = jax.tree.map(lambda x: x[order].reshape((*shape, *x.shape[1:])), batch)
             return jax.lax.scan(descend, carry, parts)
 
-        (theta, state), figures = jax.lax.scan(
+        (theta, state), (figures, samples) = jax.lax.scan(
             epoch, (agent.params, agent.optimizer), jax.random.split(learn, settings.epochs)
         )
         observations = agent.observations
         if self.env.normalize:
             observations = observations.updated(seen.observation)
         figures = jax.tree.map(lambda x: x[-1].mean(), figures)
-        return DriftAgent(theta, state, observations, rewards, sums), workers, episodes, figures
+        agent = DriftAgent(theta, state, observations, rewards, sums)
+        samples = jax.tree.map(lambda x: x.reshape(settings.epochs, -1), samples)
+        return agent, workers, episodes, figures, samples
 
     def _value(self, agent: DriftAgent, observation: Array) -> Array:
         return self._outputs(agent, agent.params, observation)[1]

@@ -27,7 +27,7 @@ def learned_drift(parameters, ratio, log_ratio, advantage, progress):
     """
     x = drift_features(ratio, log_ratio, advantage)
     if len(parameters["hidden"]) == 16:
-        x = jnp.concatenate([x, x * progress], axis=-1)
+        x = jnp.concatenate([x, x * jnp.asarray(progress)[..., None]], axis=-1)
     out = (jnp.tanh(x @ parameters["hidden"]) @ parameters["output"])[..., 0]
     clipped = (ratio - 1.0 - jnp.clip(ratio - 1.0, -0.2, 0.2)) * advantage
     return jnp.maximum(out + jnp.maximum(clipped, 0.0) - 1e-4, 0.0)

@@ -92,12 +92,16 @@ def proportional_to_learning_rate(program: Program) -> bool:
 
 
 def examine(program: Program) -> tuple[str, bool]:
-    """Return `fingerprint` and `proportional_to_learning_rate`, which share most of their work."""
+    """Return `fingerprint` and `proportional_to_learning_rate`, which share most of their work.
+
+    A program of a kind that knows no learning rate counts as proportional.
+    """
     # Simplified first, and with literals as the float32 they will be: value numbering merges what is equal there.
     short = program.simplified()
     once, twice = updates(short, _RATE), updates(short, 2 * _RATE)
     finite = np.isfinite(once) & np.isfinite(twice)
-    proportional = bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
+    close = bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
+    proportional = close or "lr" not in program.dialect.inputs
     mantissa, exponent = np.frexp(once)
     with np.errstate(invalid="ignore"):
         rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -96,11 +97,47 @@ class Display:
         """Print what was found."""
 
 
+class Measure(NamedTuple):
+    """How the fitness of programs is spoken of.
+
+    Attributes:
+        column: heading of a table's column.
+        line: what follows the number in a line.
+        verdict: function of the number to a sentence.
+    """
+
+    column: str
+    line: str
+    verdict: Callable[[float], str]
+
+
+def _against_adamw(fitness: float) -> str:
+    start = "below" if fitness < 1 else "above"
+    return f"Its loss on the search's tasks is {fitness:.3f} of tuned AdamW's ({start} 1; on validation data"
+
+
+MEASURES = {
+    "loss": Measure("loss / AdamW's", "of tuned AdamW's loss", _against_adamw),
+    "returns": Measure(
+        "minus return",
+        "(minus the return at the end of a lifetime; 0 random, -1 tuned PPO)",
+        lambda fitness: f"Agents trained by it return {-fitness:.3f} (0 random, 1 tuned PPO; in lifetimes",
+    ),
+    "slopes": Measure(
+        "error of the slope",
+        "of the learned drift's mean square slope is not explained",
+        lambda fitness: f"It leaves {fitness:.1%} of the learned drift's squared slope unexplained (at ratios",
+    ),
+}
+"""By what a search over programs looks at."""
+
+
 class ProgramDisplay(Display):
     """Of a search over programs."""
 
-    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None) -> None:
+    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None, measure: str = "loss") -> None:
         super().__init__(directory, budget=budget, minutes=minutes)
+        self.measure = MEASURES[measure]
         self.tried = self.refused = 0
         self.sources: Counter[str] = Counter()
 
@@ -127,13 +164,13 @@ class ProgramDisplay(Display):
     def line(self, record: Record, now: float) -> str:
         """Return the plain line of a step."""
         archive = record.states.strategy.archive
-        found = f"{archive[0].fitness:.4f} of tuned AdamW's loss" if archive else "none yet"
+        found = f"{archive[0].fitness:.4f} {self.measure.line}" if archive else "none yet"
         return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
 
     def panel(self, record: Record, now: float) -> Panel:
         """Return the live panel: budget, shares, hall of fame, the best program."""
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("loss / AdamW's", "statements", "candidate"):
+        for column in (self.measure.column, "statements", "candidate"):
             table.add_column(column, justify="right", no_wrap=True)
         archive = record.states.strategy.archive
         for entry in archive[:6]:
@@ -153,11 +190,10 @@ class ProgramDisplay(Display):
         best, now = archive[0], time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}\n", soft_wrap=True)
         self.console.print(best.candidate.program.simplified().to_text().rstrip(), style="cyan")
-        start = "below" if best.fitness < 1 else "above"
         self.console.print(
-            f"\nIts loss on the search's tasks is {best.fitness:.3f} of tuned AdamW's ({start} 1; on validation data"
+            f"\n{self.measure.verdict(best.fitness)}"
             f"\nthat the search looked at, so no proof yet). Next:"
-            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_optimizer.py",
+            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_rule.py",
             soft_wrap=True,
         )
 

@@ -147,11 +147,12 @@ def run_text(directory: Path) -> Group:
         if isinstance(store, ArrayStore):
             return objective_reporting.run_text(store)
         archive, front, counts = store.archive(), store.front(), store.counts()
-        config, seconds = store.fact("config"), store.seconds()
+        config, seconds, method = store.fact("config"), store.seconds(), store.fact("method")
+        measure = store.fact("measure") or "loss / AdamW's"
         line = store.lineage(archive[0].candidate.index) if archive else []
         rule = store.rule(archive[0]) if archive else None
     rate = (counts["programs"] + counts["invalid"]) / seconds if seconds else 0.0
-    head = Text(f"{directory}: symbolic search, {config['strategy']}, seed {config['seed']}", style="bold")
+    head = Text(f"{directory}: {method} search, {config['strategy']}, seed {config['seed']}", style="bold")
     facts = (
         f"tasks {', '.join(config['tasks'])}; {counts['programs']:,} programs in {seconds / 60:.1f} minutes "
         f"({rate:.0f}/s with {counts['invalid']:,} invalid ones); {counts['evaluated']:,} trained, "
@@ -160,10 +161,10 @@ def run_text(directory: Path) -> Group:
     parts: list[Any] = [head, Text(facts)]
     if rule is None:
         return Group(*parts, Text("no program has been tried on all tasks yet"))
-    shown = table("length", "loss / AdamW's", "candidate", right=("length", "loss / AdamW's", "candidate"))
+    shown = table("length", "fitness", "candidate", right=("length", "fitness", "candidate"))
     for entry in front:
         shown.add_row(str(entry.candidate.length), f"{entry.fitness:.4f}", str(entry.candidate.index))
-    parts += [Text("\nbest for each length (Pareto front)", style="bold"), shown]
+    parts += [Text(f"\nbest for each length (Pareto front); fitness: {measure.rstrip(',')}", style="bold"), shown]
     steps = [f"{number} ({origin}, {fitness:.3f})" for number, origin, fitness in line]
     shown = steps if len(steps) <= 8 else [*steps[:3], "...", *steps[-4:]]
     parts += [Text(f"\nlineage of the best, {len(steps)} generations", style="bold"), Text(" > ".join(shown)), Text()]
@@ -190,7 +191,10 @@ def runs_table(directory: Path) -> Table:
                     best = f"{generations[-1][1]['center']:.4f}" if generations else ""
                 else:
                     archive = store.archive()
-                    method, tried = f"symbolic, {config['strategy']}", f"{store.counts()['programs']:,} programs"
+                    method, tried = (
+                        f"{store.fact('method')}, {config['strategy']}",
+                        f"{store.counts()['programs']:,} programs",
+                    )
                     best = f"{archive[0].fitness:.4f}" if archive else ""
                 rows.add_row(str(path.parent), started, method, str(config["seed"]), tried, best)
         except RulesmithError as error:

@@ -8,12 +8,16 @@ from typing import Any
 
 from ..meta.score import Score
 from ..programs import Program, RulesmithError
+from ..programs.objective import Objective
 from ..programs.rule import Rule
 from .archive import Entry, pareto
 from .candidates import Candidate
 from .engine import Record, States
 from .store import Store, finite, infinite
 from .strategies.evolution import Population
+
+LOSS = "search loss, relative to tuned AdamW's,"
+"""What the losses of a score are, where the run's facts do not say (`measure`)."""
 
 
 class ProgramStore(Store):
@@ -122,7 +126,7 @@ class ProgramStore(Store):
                 current = row[0]
         return line[::-1]
 
-    def best_rule(self) -> Rule:
+    def best_rule(self) -> Rule | Objective:
         """Return the best program of the run as a rule, simplified.
 
         Raises:
@@ -133,16 +137,26 @@ class ProgramStore(Store):
             raise RulesmithError(f"{self.directory}: the run has no evaluated program yet")
         return self.rule(archive[0])
 
-    def rule(self, entry: Entry) -> Rule:
+    def rule(self, entry: Entry) -> Rule | Objective:
         """Return a program of the archive as a rule, simplified, with where it comes from."""
         config = self.fact("config")
         number = entry.candidate.index
         losses = self.scores({number})[number].losses
         evidence: dict[str, Any] = {"search_fitness": entry.fitness}
-        evidence |= {f"search loss on {task}, relative to tuned AdamW": loss for task, loss in losses.items()}
+        evidence |= {f"{self.fact('measure') or LOSS} on {task}": loss for task, loss in losses.items()}
         provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
         provenance |= {"seed": config["seed"], "candidate": number}
         program = entry.candidate.program.simplified()
+        if program.kind == "drift":
+            return Objective(
+                f"found-{number}",
+                "drift",
+                program=program,
+                description="a drift found by symbolic search",
+                agent=config.get("agent", {}),
+                provenance=provenance,
+                evidence=evidence,
+            )
         return Rule(
             f"found-{number}", {"all": program}, "found by symbolic search", (1e-4, 1.0), {}, provenance, evidence
         )

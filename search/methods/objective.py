@@ -17,8 +17,9 @@ from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
 from ...programs.objective import Objective, Shapes
 from ..array_store import ArrayStore
-from ..engine import Evaluation, Observer, Record, States
+from ..engine import Evaluation, Observer, Record
 from ..executors import cache_compilations
+from ..session import run_session
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 
 RULES = ("lpo", "ta-lpo", "lpg", "ta-lpg")
@@ -257,23 +258,24 @@ class LifetimeProblem:
         return Evaluation((), np.concatenate(returns, axis=1), worth, metrics)
 
 
-def measure_reference(env: Environment, config: ObjectiveConfig, updates_steps: float) -> Reference:
+def measure_reference(env: Environment, config: ObjectiveConfig, steps: float) -> Reference:
     """Return random's and tuned PPO's returns in an environment after a number of steps.
 
-    PPO is the usual one (a2c's and PPO's settings of the run's own agents), at the best of six learning rates, four
-    seeds each.
+    PPO is tuned over six learning rates, four seeds each. Its agents are those of the run, for a drift; for LPG as many
+    workers of its own.
     """
     import jax
 
     from ...meta.drift_learner import Hyper
-    from ...meta.learners import learner_for, settings_of, updates_for
+    from ...meta.learners import learner_for, settings_of
     from ...meta.population import Population, Trials
     from ..curricula.lifetimes import draw_lifetimes
 
-    agent = config.agent if config.kind == "drift" else {**_SMALL, "workers": 64}
+    own = settings_of(config.kind, config.agent)
+    agent = config.agent if config.kind == "drift" else {**_SMALL, "workers": own.workers}
     learner = learner_for(env, rule_file.find_objective("ppo-clip"), agent)
     run = Population(learner, config.episodes)
-    updates = updates_for(updates_steps, settings_of("drift", agent))
+    updates = max(1, round(steps / (learner.workers * learner.steps)))
     seeds = 4
     drawn = draw_lifetimes(env, (updates, updates), (1, seeds), jax.random.key(10_000))
     rates = [0.0, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]  # the first is the policy that learns nothing
@@ -383,28 +385,21 @@ def _run(
     first = engine.initial(strategy, curriculum, problem, key)
     step, states = store.resume(first) or (0, first)
     status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")
-    began = last = time.perf_counter()
-    latest: Record | None = None
-
-    def until(step: int, _: States) -> bool:
-        late = minutes is not None and time.perf_counter() - began >= 60 * minutes
-        return late or (generations is not None and step >= generations)
-
-    def clocked(record: Record) -> None:
-        nonlocal last, latest
-        now = time.perf_counter()
-        record = replace(record, metrics={**record.metrics, "seconds": now - last})
-        last = now
-        store(record)
-        latest = record
-        for observer in observers:
-            observer(record)
-
+    latest: list[Record] = []
     try:
-        engine.run(strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked])
+        run_session(
+            strategy,
+            curriculum,
+            problem,
+            key=key,
+            begin=(step, states),
+            reached=lambda step, _: generations is not None and step >= generations,
+            minutes=minutes,
+            observers=[store, lambda record: latest.__setitem__(slice(None), [record]), *observers],
+        )
     finally:
-        if latest is not None and (store.last_state() or (0,))[0] < latest.step:
-            store.checkpoint(latest.step, latest.states)
+        if latest and (store.last_state() or (0,))[0] < latest[0].step:
+            store.checkpoint(latest[0].step, latest[0].states)
 
 
 __all__ = ["PRESETS", "RULES", "LifetimeProblem", "ObjectiveConfig", "discover", "preset"]

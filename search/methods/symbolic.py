@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,11 @@ from ...meta.score import Score
 from ...programs import Program, RulesmithError, rule_file
 from ...programs.errors import nearest
 from ..candidates import Candidate, Feedback
-from ..engine import Evaluation, Observer, Record, States
+from ..engine import Evaluation, Observer
 from ..executors import Executor, Pool, available_cores
 from ..mutation import KINDS, Limits, checked, inlined
 from ..program_store import ProgramStore
+from ..session import run_session
 from ..strategies.evolution import RandomSearch, RegularizedEvolution
 
 WARM_START = """
@@ -271,29 +272,22 @@ def _run(
     )
     executor = Pool(functools.partial(_evaluator, protocol), workers)
     strategy, curriculum = make_strategy(config, start), Fixed(protocol.tasks)
-    began = last = time.perf_counter()
-
-    def until(_: int, states: States) -> bool:
-        late = minutes is not None and time.perf_counter() - began >= 60 * minutes
-        return late or (programs is not None and states.strategy.proposed >= programs)
-
-    def clocked(record: Record) -> None:
-        nonlocal last
-        now = time.perf_counter()
-        record = replace(record, metrics={**record.metrics, "seconds": now - last})
-        last = now
-        store(record)
-        for observer in observers:
-            observer(record)
 
     try:
         kept = store.fact("reference")
         reference = Reference(**kept) if kept else measure_reference(executor, protocol.tasks, start)
         store.add_fact("reference", asdict(reference))
         problem = Symbolic(executor, reference)
-        step, states = store.resume() or (0, engine.initial(strategy, curriculum, problem, key))
-        began = last = time.perf_counter()
-        engine.run(strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked])
+        run_session(
+            strategy,
+            curriculum,
+            problem,
+            key=key,
+            begin=store.resume() or (0, engine.initial(strategy, curriculum, problem, key)),
+            reached=lambda _, states: programs is not None and states.strategy.proposed >= programs,
+            minutes=minutes,
+            observers=[store, *observers],
+        )
     finally:
         executor.close()
 

@@ -48,7 +48,6 @@ KINDS: dict[str, Kind] = {
     "pgpe": Kind(_pgpe, pairs=True, full_covariance=False),
     "snes": Kind(lambda n, start, o, s, evosax: evosax.SNES(n, start), pairs=False, full_covariance=False),
     "sep-cma-es": Kind(lambda n, start, o, s, evosax: evosax.Sep_CMA_ES(n, start), pairs=False, full_covariance=False),
-    "xnes": Kind(lambda n, start, o, s, evosax: evosax.xNES(n, start), pairs=False, full_covariance=True),
     "cma-es": Kind(lambda n, start, o, s, evosax: evosax.CMA_ES(n, start), pairs=False, full_covariance=True),
 }
 
@@ -121,7 +120,7 @@ class EvolutionStrategy:
 
     def ask(self, state: Any, key: Any) -> Any:
         """Return a population and, last, the mean, which is tried too: a pytree of ``(population + 1, ...)``."""
-        # evosax's `ask` changes nothing of the state that its `tell` reads.
+        # Of these strategies (not of xNES) `ask` changes nothing in the state that `tell` reads.
         population, _ = self._es.ask(key, state, self._params)
         return jax.tree.map(lambda x, m: jnp.concatenate([x, m[None]]), population, self._es.get_mean(state))
 

@@ -1,0 +1,100 @@
+"""Symbolic search over drifts: on returns, and to distil a learned one."""
+
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rulesmith import RulesmithError, load
+from rulesmith.envs.environment import make
+from rulesmith.meta.drift_learner import Hyper
+from rulesmith.meta.learners import learner_for
+from rulesmith.meta.visited import Visited, visited
+from rulesmith.programs.objective import Objective, Shapes
+from rulesmith.results.reporting import run_json
+from rulesmith.search.methods.drifts import DriftSearchConfig, ReturnExecutor, SlopeExecutor, discover
+from rulesmith.search.methods.objective import Reference
+
+SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
+CONFIG = DriftSearchConfig(
+    ("Catch-bsuite",), (64, 320), each=2, episodes=4, agent=SMALL, population=12, tournament=4, batch=8
+)
+PPO = load("ppo-clip").program
+
+
+def grid():
+    log_ratio, advantage = np.meshgrid(np.linspace(-0.7, 0.7, 15), np.linspace(-2, 2, 8))
+    progress = np.linspace(0, 0.99, log_ratio.size, dtype=np.float32)
+    return Visited(log_ratio.ravel().astype(np.float32), advantage.ravel().astype(np.float32), progress)
+
+
+def test_the_slope_score_is_zero_for_the_same_drift_and_one_for_none():
+    executor = SlopeExecutor(load("dpo"), grid())
+    same, none = load("dpo").program.to_text(), "def drift(r):\n return 0 * r"
+    scores = executor.map([("score", text, None) for text in (same, none, PPO.to_text())])
+    assert scores[0].fitness == pytest.approx(0, abs=1e-9)
+    assert scores[1].fitness == pytest.approx(1)
+    assert scores[2].fitness > 0
+    broken = executor.map([("score", "def drift(r):\n return log(r - 1) / 0", None)])[0]
+    assert broken.fitness == np.inf
+    assert "diverges" in broken.reason
+
+
+def test_distillation_finds_the_closed_form_of_a_simple_drift(tmp_path):
+    # PPO's own drift as a net: the target is known exactly.
+    arrays = Shapes.drift(timed=False).draw(0, 1.0)
+    target = Objective("target", "drift", arrays={**arrays, "output": np.zeros_like(arrays["output"])})
+    config = replace(CONFIG, init="ppo-kl", population=60, batch=32, target="target")
+    discover(config, tmp_path / "run", target=target, programs=1200)
+    report = run_json(tmp_path / "run", stats=False)
+    curve = [entry["fitness"] for entry in report["hall_of_fame"]]
+    first = SlopeExecutor(target, grid()).map([("score", load("ppo-kl").program.to_text(), None)])[0].fitness
+    assert curve[0] < 0.5 * min(first, 1.0)
+    found = load(tmp_path / "run")
+    assert found.kind == "drift"
+    assert found.program is not None
+
+
+def test_search_on_returns_resumes_to_the_same_end(tmp_path):
+    discover(CONFIG, tmp_path / "a", programs=25)
+    discover(CONFIG, tmp_path / "b", programs=9)
+    discover(CONFIG, tmp_path / "b", programs=25, resume=True)
+    assert json.dumps(run_json(tmp_path / "a", stats=False)) == json.dumps(run_json(tmp_path / "b", stats=False))
+    assert load(tmp_path / "a").agent["workers"] == 4
+
+
+def test_an_interpreted_drift_trains_the_same_agents_as_the_compiled_one():
+    reference = Reference(0.0, 1.0, 0.01)
+    executor = ReturnExecutor(replace(CONFIG, each=3, horizon=(320, 320)), [reference])
+    score = executor.map([("score", PPO.to_text(), None)])[0]
+    _, run, drawn, hyper, _ = executor._parts[0]
+    env = make("Catch-bsuite")
+    learner = learner_for(env, load("ppo-clip"), SMALL)
+    from rulesmith.meta.lifetime import live
+
+    live_one = jax.jit(lambda key: live(learner, (), hyper, env.params, 10, key, 4).final)
+    finals = [float(live_one(drawn.keys[0, i])) for i in range(3)]
+    assert -score.fitness == pytest.approx(np.mean(finals), abs=0.35)  # rounding sends agents different ways
+    assert run.learner.workers == 4
+
+
+def test_what_a_drift_visits():
+    env = make("Catch-bsuite")
+    learner = learner_for(env, load("ppo-clip"), SMALL)
+    seen = visited(learner, (), Hyper(0.03, 0.01), env.params, 10, jax.random.key(0), 200)
+    assert len({len(x) for x in seen}) == 1
+    assert sorted(set(np.round(seen.progress, 3))) == pytest.approx([i / 10 for i in range(10)])
+    assert np.abs(seen.log_ratio).max() > 0.01
+    assert jnp.isfinite(seen.advantage).all()
+
+
+def test_a_search_starts_from_programs_only(tmp_path):
+    from rulesmith.programs import rule_file
+
+    rule_file.write(Objective("net", "drift", arrays=Shapes.drift(timed=True).draw(0, 1.0)), tmp_path / "net.toml")
+    with pytest.raises(RulesmithError, match="starts from a program"):
+        discover(replace(CONFIG, init=str(tmp_path / "net.toml")), tmp_path / "run", programs=1)
+    with pytest.raises(RulesmithError, match="give an objective"):
+        discover(replace(CONFIG, init="lion"), tmp_path / "run", programs=1)
