@@ -107,8 +107,8 @@ def objective(
         seed: of the run.
         out: the run's directory; by default a new one under runs/.
         resume: go on with the run in --out (by default the latest), with the config it began with.
-        strategy: open-es, pgpe, snes, sep-cma-es, cma-es.
-        population: candidates of a generation.
+        strategy: open-es, pgpe, snes, sep-cma-es, cma-es; or meta-gradient, for lpg and ta-lpg.
+        population: candidates of a generation; agents that live at once, for meta-gradient.
         ranks: centred (all candidates share their lifetimes) or pairwise (each antithetic pair has its own).
         devices: cores to use; by default all.
     """
@@ -136,6 +136,8 @@ def objective(
     chosen = _chosen({"seed": seed, "environments": env or None, "horizon": _horizon(horizon)}, resume)
     config = replace(config, **chosen)
     es = _chosen({"name": strategy, "population": population, "ranks": ranks}, resume)
+    if strategy == method.META_GRADIENT:
+        es = {"learning_rate": method.META_RATE, **es}
     config = replace(config, es=replace(config.es, **es))
     if minutes is None and generations is None:
         minutes = preset_minutes

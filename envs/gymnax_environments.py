@@ -49,7 +49,7 @@ def make_gymnax(name: str) -> Environment:
         return Step(observed(observation), state, jnp.asarray(reward, jnp.float32), terminated, truncated)
 
     observations = _space(env.observation_space(params), name)
-    bound = int(_NEVER_LONGER.get(name, limit))
+    bound = _NEVER_LONGER[name] if name in _NEVER_LONGER else int(limit)
     return Environment(name, reset, step, params, observations, _space(env.action_space(params), name), bound)
 
 

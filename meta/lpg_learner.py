@@ -68,9 +68,13 @@ class LpgLearner:
         self._optimizer = optax.chain(clip, optax.identity() if tabular else optax.scale_by_adam())
         self._example = jax.eval_shape(lambda key: env.reset(key, env.params)[0], jax.random.key(0))
 
+    def example(self) -> Array:
+        """Return one observation of zeros, with a batch axis."""
+        return jnp.zeros((1, *self._example.shape), self._example.dtype)
+
     def init(self, key: Any) -> LpgAgent:
         """Return a newborn agent."""
-        params = self._net.init(key, jnp.zeros((1, *self._example.shape), self._example.dtype))
+        params = self._net.init(key, self.example())
         return LpgAgent(params, self._optimizer.init(params))
 
     def outputs(self, params: Any, observation: Array) -> tuple[Any, Array]:
@@ -79,12 +83,11 @@ class LpgLearner:
         return outputs["policy"], outputs["y"]
 
     def policy(self, agent: LpgAgent) -> Policy:
-        """Return how the agent acts; it keeps the action as drawn, its probability, and y."""
+        """Return how the agent acts; it keeps the action as drawn."""
 
         def act(key: Any, observation: Array) -> tuple[Array, Any]:
-            policy, y = self.outputs(agent.params, observation)
-            action = sample(key, policy)
-            return bounded(self.env, action), (action, jnp.exp(log_probability(policy, action)), jax.nn.softmax(y))
+            action = sample(key, self.outputs(agent.params, observation)[0])
+            return bounded(self.env, action), action
 
         return act
 
@@ -93,32 +96,38 @@ class LpgLearner:
     ) -> tuple[LpgAgent, Workers, Episodes, dict[str, Array]]:
         """Act, ask the rule what it wants, and make one gradient step. `hyper` is the learning rate."""
         workers, seen, episodes = rollout(self.env, params, self.policy(agent), workers, key, self.steps)
-        agent, figures = self.learn(agent, rule, hyper, seen, workers.observation, clock)
+        agent, figures, _ = self.learn(agent, rule, hyper, seen, workers.observation, clock)
         return agent, workers, episodes, figures
 
     def learn(
         self, agent: LpgAgent, rule: Any, rate: Any, seen: Trajectory, after: Array, clock: Clock
-    ) -> tuple[LpgAgent, dict[str, Array]]:
-        """Return the agent after one update from what it saw; differentiable in the rule."""
-        action, probability, y = seen.extra
+    ) -> tuple[LpgAgent, dict[str, Array], tuple[Any, Array, Array, Array]]:
+        """Return the agent after one update from what it saw, figures, and (policy, logits of y, more, target).
+
+        Differentiable in the rule, and in the agent's parameters, which the rule sees through policy and prediction.
+        """
+        action, observation, gamma = _flat(seen.extra), _flat(seen.observation), self.settings.gamma
+        (policy, logits), pull_back = jax.vjp(lambda theta: self.outputs(theta, observation), agent.params)
+        probability = jnp.exp(log_probability(policy, action))
+        shape = seen.reward.shape
+        y = jax.nn.softmax(logits).reshape((*shape, -1))
         y_last = jax.nn.softmax(self.outputs(agent.params, after)[1])
-        gamma = self.settings.gamma
-        more, target = lpg_targets(
-            rule, seen.reward, seen.done, gamma, probability, y, y_last, clock.progress, clock.total
+        wanted = lpg_targets(
+            rule, seen.reward, seen.done, gamma, probability.reshape(shape), y, y_last, clock.progress, clock.total
         )
+        more, target = map(_flat, wanted)
+        weight = self.settings.prediction_weight
 
-        def loss(theta: Any) -> tuple[Array, Any]:
-            policy, logits = self.outputs(theta, _flat(seen.observation))
-            total = lpg_loss(policy, logits, _flat(action), _flat(more), _flat(target), self.settings.prediction_weight)
-            return total, policy
+        def loss(outputs: tuple[Any, Array]) -> Array:
+            return lpg_loss(outputs[0], outputs[1], action, more, target, weight)
 
-        gradients, policy = jax.grad(loss, has_aux=True)(agent.params)
+        slopes = jax.grad(loss)((policy, logits))
+        (gradients,) = pull_back(slopes)
         updates, state = self._optimizer.update(gradients, agent.optimizer)
         theta = jax.tree.map(lambda w, u: w - rate * u, agent.params, updates)
-        after_policy, _ = self.outputs(theta, _flat(seen.observation))
-        change = log_probability(after_policy, _flat(action)) - jnp.log(_flat(probability))
+        change = log_probability(self.outputs(theta, observation)[0], action) - jnp.log(probability)
         figures = {"entropy": entropy(policy).mean(), "update size": (jnp.exp(change) - 1.0 - change).mean()}
-        return LpgAgent(theta, state), figures
+        return LpgAgent(theta, state), figures, (policy, logits, more, target)
 
 
 def _flat(x: Array) -> Array:

@@ -165,6 +165,8 @@ class SlopeExecutor:
         learned, arrays = target.drift(), target.arrays
         wanted = slope(lambda *x: learned(arrays, *x))
         size = jnp.square(wanted).mean()
+        if not size > 0:
+            raise RulesmithError(f"{target.name} has no slope wherever its agents went: nothing to distil")
         self._error = jax.jit(
             lambda code: jnp.square(slope(lambda *x: interpret_drift(code, *x)) - wanted).mean() / size
         )

@@ -17,12 +17,18 @@ from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
 from ...programs.objective import Objective, Shapes
 from ..array_store import ArrayStore
+from ..curricula.fixed import Fixed
 from ..engine import Evaluation, Observer, Record
 from ..executors import cache_compilations
 from ..session import run_session
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
+from ..strategies.meta_gradient import MetaGradientDescent
 
+META_RATE = 1e-3
+"""Learning rate of meta-gradients by default (the public setting, for far longer runs, is 1e-4)."""
 RULES = ("lpo", "ta-lpo", "lpg", "ta-lpg")
+META_GRADIENT = "meta-gradient"
+"""The strategy that is told gradients; the others are `evolution_strategies.KINDS`."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +264,62 @@ class LifetimeProblem:
         return Evaluation((), np.concatenate(returns, axis=1), worth, metrics)
 
 
+class MetaGradientProblem:
+    """The problem of meta-gradients: agents that live on are its state, the rule's gradient its feedback.
+
+    Args:
+        config: of the run; its strategy's population is the number of agents.
+        env: the environment; only one.
+        reference: of it.
+        horizon: shortest and longest lifetime, in updates.
+    """
+
+    def __init__(
+        self, config: ObjectiveConfig, env: Environment, reference: Reference, horizon: tuple[int, int]
+    ) -> None:
+        from ...meta.learners import hyper_for, learner_for
+        from ...meta.meta_gradient import MetaGradient, MetaSettings
+
+        self.agents, self.reference = config.es.population, reference
+        self._env, self._horizon = env, horizon
+        learner = learner_for(env, Objective("search", config.kind, arrays=start_arrays(config)), config.agent)
+        self._meta = MetaGradient(learner, hyper_for(env, config.kind, None, 0.0), MetaSettings())
+        self._steps = (self._meta.settings.updates + 1) * learner.workers * learner.steps * self.agents
+
+    def _newborn(self, key: Any) -> Any:
+        import jax
+
+        from ..curricula.lifetimes import draw_lifetimes
+
+        drawn = draw_lifetimes(self._env, self._horizon, (1, self.agents), key)
+        return self._meta.born(drawn.keys[0], jax.tree.map(lambda x: x[0], drawn.params), drawn.updates[0])
+
+    def init(self, key: Any) -> Any:
+        """Return the first agents."""
+        return self._newborn(key)
+
+    def evaluate(self, state: Any, candidates: Any, tasks: Any, key: Any) -> Evaluation:
+        """Let the agents make K updates each, and return the rule's gradient."""
+        import jax
+
+        born, live = jax.random.split(key)
+        gradient, state, episodes, over = self._meta.step(candidates, state, self._newborn(born), live)
+        count = np.asarray(episodes.count)
+        mean = float(np.asarray(episodes.returns).sum() / max(count.sum(), 1.0))
+        worth = float(self.reference.normalized(mean)) if count.sum() else 0.0
+        by_agent = self.reference.normalized(np.asarray(episodes.returns) / np.maximum(count, 1.0))
+        metrics = {
+            "center": worth,
+            "best": float(by_agent.max()),
+            "median": float(np.median(by_agent)),
+            "worst": float(by_agent.min()),
+            "diverged": int(not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))),
+            "env_steps": self._steps,
+            "lifetimes_ended": int(np.asarray(over).sum()),
+        }
+        return Evaluation(state, gradient, by_agent, metrics)
+
+
 def measure_reference(env: Environment, config: ObjectiveConfig, steps: float) -> Reference:
     """Return random's and tuned PPO's returns in an environment after a number of steps.
 
@@ -334,7 +396,9 @@ def discover(
         _run(config, store, generations, minutes, observers, status)
 
 
-def _parts(config: ObjectiveConfig) -> tuple[list[Environment], list[tuple[int, int]], EvolutionStrategy]:
+def _parts(
+    config: ObjectiveConfig,
+) -> tuple[list[Environment], list[tuple[int, int]], EvolutionStrategy | MetaGradientDescent]:
     """Return environments, their horizons in updates, and the strategy; raises for what cannot work."""
     from ...meta.learners import learner_for, settings_of, updates_for
 
@@ -350,7 +414,15 @@ def _parts(config: ObjectiveConfig) -> tuple[list[Environment], list[tuple[int, 
         learner_for(env, objective, config.agent)
     settings = settings_of(config.kind, config.agent)
     horizons = [(updates_for(low, settings), updates_for(high, settings))] * len(environments)
-    return environments, horizons, EvolutionStrategy(config.es, start)
+    if config.strategy != META_GRADIENT:
+        return environments, horizons, EvolutionStrategy(config.es, start)
+    if config.kind == "drift":
+        raise RulesmithError(
+            f"{META_GRADIENT} is for lpg and ta-lpg; {config.rule} is searched by open-es and the like"
+        )
+    if len(environments) > 1:
+        raise RulesmithError(f"{META_GRADIENT} takes one environment; its levels may be many, as grid/all's are")
+    return environments, horizons, MetaGradientDescent(start, config.es.learning_rate)
 
 
 def _run(
@@ -381,7 +453,11 @@ def _run(
         line = "{random:.2f}, PPO {ppo:.2f} (learning rate {learning_rate:g})".format(**kept[name])
         status(f"{name}: return of random policies {line}")
     references = [Reference(**kept[name]) for name in config.environments]
-    problem = LifetimeProblem(config, environments, references)
+    if isinstance(strategy, MetaGradientDescent):
+        problem = MetaGradientProblem(config, environments[0], references[0], horizons[0])
+        curriculum = Fixed(config.environments)
+    else:
+        problem = LifetimeProblem(config, environments, references)
     first = engine.initial(strategy, curriculum, problem, key)
     step, states = store.resume(first) or (0, first)
     status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")

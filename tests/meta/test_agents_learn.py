@@ -197,9 +197,9 @@ def test_lpgs_meta_gradient_is_that_of_finite_differences():
 
     def probability_after(arrays):
         clock = Clock(jnp.int32(1), jnp.int32(5))
-        after, _ = learner.learn(agent, arrays, 20.0, seen, workers.observation, clock)
+        after, *_ = learner.learn(agent, arrays, 20.0, seen, workers.observation, clock)
         policy, y = learner.outputs(after.params, seen.observation.reshape(-1))
-        return log_probability(policy, seen.extra[0].reshape(-1)).mean() + jax.nn.softmax(y)[:, 0].mean()
+        return log_probability(policy, seen.extra.reshape(-1)).mean() + jax.nn.softmax(y)[:, 0].mean()
 
     gradients = jax.grad(probability_after)(arrays)
     for name, place in [("action", (3, 0)), ("prediction", (2, 1)), ("hidden", (1, 5)), ("input", (0, 2))]:

@@ -42,19 +42,24 @@ def test_the_slope_score_is_zero_for_the_same_drift_and_one_for_none():
     assert "diverges" in broken.reason
 
 
-def test_distillation_finds_the_closed_form_of_a_simple_drift(tmp_path):
-    # PPO's own drift as a net: the target is known exactly.
-    arrays = Shapes.drift(timed=False).draw(0, 1.0)
-    target = Objective("target", "drift", arrays={**arrays, "output": np.zeros_like(arrays["output"])})
+def test_distillation_explains_much_of_a_learned_drift(tmp_path):
+    target = Objective("target", "drift", arrays=Shapes.drift(timed=False).draw(0, 2.0))
     config = replace(CONFIG, init="ppo-kl", population=60, batch=32, target="target")
     discover(config, tmp_path / "run", target=target, programs=1200)
     report = run_json(tmp_path / "run", stats=False)
     curve = [entry["fitness"] for entry in report["hall_of_fame"]]
-    first = SlopeExecutor(target, grid()).map([("score", load("ppo-kl").program.to_text(), None)])[0].fitness
-    assert curve[0] < 0.5 * min(first, 1.0)
+    assert curve[0] < 0.7
     found = load(tmp_path / "run")
     assert found.kind == "drift"
     assert found.program is not None
+
+
+def test_a_drift_without_a_slope_cannot_be_distilled():
+    arrays = Shapes.drift(timed=False).draw(0, 0.0)  # PPO: without a slope inside its clip
+    target = Objective("target", "drift", arrays=arrays)
+    inside = Visited(np.full(9, 0.01, np.float32), np.ones(9, np.float32), np.zeros(9, np.float32))
+    with pytest.raises(RulesmithError, match="nothing to distil"):
+        SlopeExecutor(target, inside)
 
 
 def test_search_on_returns_resumes_to_the_same_end(tmp_path):
