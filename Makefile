@@ -22,6 +22,7 @@ test-slow: .venv/.tested
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/rl.py
 
 lint: .venv/.tested
 	@echo "== ruff and basedpyright"

@@ -54,6 +54,26 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) ->
 
 
 @app.command
+def report(
+    run: Positional[Path],
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    comparison: Path | None = None,
+) -> None:
+    """Write a run's report as one HTML file: what was found, how it came about, what it does.
+
+    Args:
+        run: the run's directory.
+        output: the file to write; by default report.html in the run's directory.
+        comparison: a file of `rulesmith compare --json`, to be shown too.
+    """
+    from .results.html import write_report
+
+    output = output or run / "report.html"
+    write_report(run, output, comparison)
+    print(f"{output}: the report of {run}")
+
+
+@app.command
 def rules() -> None:
     """List the published rules."""
     from .results.reporting import rules_table

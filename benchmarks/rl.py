@@ -1,0 +1,182 @@
+"""Speeds of reinforcement learning, both sides in one run and the ratio printed: `python benchmarks/rl.py [NAME ...]`.
+
+rejax makes a virtual environment of its own under .venv-rejax.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STEPS = 524_288
+GAMES = ("CartPole-v1", "Breakout-MinAtar")
+
+
+def best(function, repeats=3):
+    """Return the least time of a call."""
+    times = []
+    for i in range(repeats):
+        began = time.perf_counter()
+        function(i)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def lifetime_parts(name):
+    import jax
+    from rulesmith import load
+    from rulesmith.envs.environment import make
+    from rulesmith.meta.drift_learner import DriftLearner, DriftSettings, Hyper
+    from rulesmith.meta.lifetime import live
+
+    env = make(name)
+    learner = DriftLearner(env, load("ppo-clip").drift(), DriftSettings())
+    return jax.jit(lambda key: live(learner, (), Hyper(1e-3, 0.01), env.params, STEPS // 8192, key, 64)), learner
+
+
+def rejax():
+    """One PPO lifetime, 64 environments x 128 steps, 4 epochs, 8 minibatches, 524,288 steps, against rejax's."""
+    import jax
+
+    place = Path(".venv-rejax")
+    if not (place / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        wanted = ["rejax==0.1.3", "gymnax<1", "setuptools<81"]
+        subprocess.run([str(place / "bin/pip"), "install", "-qq", *wanted], check=True)
+        (place / "done").touch()
+    for name in GAMES:
+        command = [str(place / "bin/python"), "benchmarks/rejax_ppo.py", name]
+        theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        began = time.perf_counter()
+        run = lifetime_parts(name)[0].lower(jax.random.key(0)).compile()
+        compiled = time.perf_counter() - began
+        seconds = best(lambda seed, run=run: jax.block_until_ready(run(jax.random.key(seed))))
+        both = (theirs["compile"] + theirs["run"]) / (compiled + seconds)
+        print(
+            f"{name}: ours {STEPS / seconds:,.0f} steps/s after {compiled:.1f} s of compile, rejax "
+            f"{STEPS / theirs['run']:,.0f} after {theirs['compile']:.1f}: {theirs['run'] / seconds:.2f} times faster, "
+            f"{both:.2f} with compiling",
+            flush=True,
+        )
+
+
+def population():
+    """A population of 64 lifetimes shared by two devices against one lifetime; and the share of all else."""
+    from rulesmith.meta.population import use_cores
+
+    use_cores(2)
+    import jax
+    import numpy as np
+    from rulesmith.meta.drift_learner import Hyper
+    from rulesmith.meta.population import Population, Trials
+    from rulesmith.search.curricula.lifetimes import draw_lifetimes
+
+    for name in GAMES:
+        one, learner = lifetime_parts(name)
+        jax.block_until_ready(one(jax.random.key(0)))
+        alone = STEPS / best(lambda seed, one=one: jax.block_until_ready(one(jax.random.key(seed))))
+        run, updates = Population(learner, 64), 8
+        drawn = draw_lifetimes(learner.env, (updates, updates), (1, 64), jax.random.key(0))
+        hyper = Hyper(np.full(64, 1e-3, np.float32), np.full(64, 0.01, np.float32))
+        params = jax.tree.map(lambda x: x[0], drawn.params)
+        trials = Trials(np.zeros(64, np.int32), drawn.updates[0], drawn.keys[0], params, hyper)
+        nothing = {"none": np.zeros((1, 1), np.float32)}
+        run(nothing, trials)
+        rate = 64 * updates * 8192 / best(lambda _, run=run, trials=trials: run(nothing, trials), 2)
+        print(
+            f"{name}: 64 lifetimes on two devices {rate:,.0f} steps/s, one alone {alone:,.0f}: {rate / alone:.2f} times",
+            flush=True,
+        )
+
+
+def rollouts():
+    """Rollouts alone against the bare environment's vmap and scan, 256 environments, all that is seen kept."""
+    import gymnax
+    import jax
+    from rulesmith.envs.environment import make
+    from rulesmith.envs.rollout import rollout, start
+
+    count, steps = 256, 400
+    for name in GAMES:
+        library, params = gymnax.make(name)
+        env = make(name)
+
+        def bare(key, library=library, params=params):
+            _, state = jax.vmap(library.reset, (0, None))(jax.random.split(key, count), params)
+
+            def step(state, key):
+                act, advance = jax.random.split(key)
+                action = jax.random.randint(act, (count,), 0, library.num_actions)
+                keys = jax.random.split(advance, count)
+                after = jax.vmap(library.step, (0, 0, 0, None))(keys, state, action, params)
+                return after[1], (after[0], action, after[2], after[3], after[4])
+
+            return jax.lax.scan(step, state, jax.random.split(key, steps))[1]
+
+        def ours(key, env=env):
+            act = lambda key, _: (jax.random.randint(key, (count,), 0, env.actions.count), ())  # noqa: E731
+            workers = start(env, env.params, key, count)
+            seen = rollout(env, env.params, act, workers, key, steps)[1]
+            return seen.observation, seen.action, seen.reward, seen.terminated, seen.truncated
+
+        rates = []
+        for function in (ours, bare):
+            run = jax.jit(function)
+            jax.block_until_ready(run(jax.random.key(0)))
+            seconds = best(lambda seed, run=run: jax.block_until_ready(run(jax.random.key(seed))), 5)
+            rates.append(count * steps / seconds)
+        print(
+            f"{name}: rollouts {rates[0]:,.0f} steps/s, bare {rates[1]:,.0f}: {rates[0] / rates[1]:.2f} times",
+            flush=True,
+        )
+
+
+def overhead():
+    """Ask, tell, rank and store of a generation against the whole of it, the standard preset of ta-lpo."""
+    import tempfile
+
+    from rulesmith.meta.population import use_cores
+
+    use_cores(2)
+    import cProfile
+    import pstats
+
+    from rulesmith.search.methods import objective
+
+    config, _ = objective.preset("standard", "ta-lpo")
+    with tempfile.TemporaryDirectory() as folder:
+        objective.discover(config, Path(folder) / "run", generations=1)
+        profile = cProfile.Profile()
+        profile.enable()
+        objective.discover(config, Path(folder) / "run", generations=4, resume=True)
+        profile.disable()
+    stats = pstats.Stats(profile).stats
+    total = dict.fromkeys(("ask", "tell", "__call__", "evaluate", "sample"), 0.0)
+    for (file, _, name), row in stats.items():
+        if name in total and (
+            "strategies" in file or "array_store" in file or "methods" in file or "curricula" in file
+        ):
+            total[name] += row[3]
+    own = sum(total[name] for name in ("ask", "tell", "__call__", "sample"))
+    print(
+        f"lifetimes {total['evaluate']:.1f} s; ask, tell, rank, draw and store {own:.2f} s: {own / (own + total['evaluate']):.1%}"
+    )
+
+
+BENCHMARKS = {f.__name__: f for f in (rejax, population, rollouts, overhead)}
+
+
+def main():
+    names = sys.argv[1:] or list(BENCHMARKS)
+    if len(names) == 1:
+        BENCHMARKS[names[0]]()
+        return
+    for name in names:
+        print(f"== {name}: {BENCHMARKS[name].__doc__}", flush=True)
+        subprocess.run([sys.executable, __file__, name], check=True, env={**os.environ})
+
+
+if __name__ == "__main__":
+    main()
