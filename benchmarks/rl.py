@@ -49,8 +49,9 @@ def rejax():
     for name in GAMES:
         command = [str(place / "bin/python"), "benchmarks/rejax_ppo.py", name]
         theirs = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        lifetime, _ = lifetime_parts(name)
         began = time.perf_counter()
-        run = lifetime_parts(name)[0].lower(jax.random.key(0)).compile()
+        run = lifetime.lower(jax.random.key(0)).compile()
         compiled = time.perf_counter() - began
         seconds = best(lambda seed, run=run: jax.block_until_ready(run(jax.random.key(seed))))
         both = (theirs["compile"] + theirs["run"]) / (compiled + seconds)
@@ -86,7 +87,8 @@ def population():
         run(nothing, trials)
         rate = 64 * updates * 8192 / best(lambda _, run=run, trials=trials: run(nothing, trials), 2)
         print(
-            f"{name}: 64 lifetimes on two devices {rate:,.0f} steps/s, one alone {alone:,.0f}: {rate / alone:.2f} times",
+            f"{name}: 64 lifetimes on two devices {rate:,.0f} steps/s, one alone {alone:,.0f}: "
+            f"{rate / alone:.2f} times",
             flush=True,
         )
 
@@ -161,7 +163,8 @@ def overhead():
             total[name] += row[3]
     own = sum(total[name] for name in ("ask", "tell", "__call__", "sample"))
     print(
-        f"lifetimes {total['evaluate']:.1f} s; ask, tell, rank, draw and store {own:.2f} s: {own / (own + total['evaluate']):.1%}"
+        f"lifetimes {total['evaluate']:.1f} s; ask, tell, rank, draw and store {own:.2f} s: "
+        f"{own / (own + total['evaluate']):.1%}"
     )
 
 
