@@ -90,6 +90,7 @@ def objective(
     population: int | None = None,
     ranks: Literal["centred", "pairwise"] | None = None,
     devices: int | None = None,
+    hosts: Annotated[str | None, arg(metavar="I/N@HOST:PORT")] = None,
 ) -> None:
     """Search objectives of reinforcement learning that train agents better than tuned PPO does.
 
@@ -111,6 +112,8 @@ def objective(
         population: candidates of a generation; agents that live at once, for meta-gradient.
         ranks: centred (all candidates share their lifetimes) or pairwise (each antithetic pair has its own).
         devices: cores to use; by default all.
+        hosts: this is process I of N, from 0, that share their devices; the first listens at HOST:PORT. All are given
+            the same options.
     """
     from .meta.population import use_cores
     from .results.display import GenerationDisplay
@@ -119,6 +122,8 @@ def objective(
 
     _above_zero(minutes=minutes, generations=generations, programs=programs, devices=devices)
     use_cores(devices or available_cores())
+    if hosts is not None:
+        _join(hosts)
     if rule == "symbolic":
         for name, value in (("strategy", strategy), ("ranks", ranks), ("generations", generations)):
             if value is not None:
@@ -245,6 +250,18 @@ def _above_zero(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and value <= 0:
             raise RulesmithError(f"--{name} is {value:g}; it must be above 0")
+
+
+def _join(hosts: str) -> None:
+    """Join several processes, as I/N@HOST:PORT says."""
+    import re
+
+    from .meta.population import join_hosts
+
+    found = re.fullmatch(r"(\d+)/(\d+)@(.+:\d+)", hosts)
+    if not found or not int(found[1]) < int(found[2]):
+        raise RulesmithError(f"--hosts {hosts}: give I/N@HOST:PORT, such as 0/2@10.0.0.1:1234, I from 0 to N - 1")
+    join_hosts(found[3], int(found[2]), int(found[1]))
 
 
 def _horizon(text: str | None) -> tuple[float, float] | None:

@@ -42,6 +42,26 @@ def use_cores(count: int) -> None:
     jax.config.update("jax_num_cpu_devices", count)
 
 
+def join_hosts(coordinator: str, processes: int, process: int) -> None:
+    """Make this process one of several that share their devices; each calls this, and then runs the same search.
+
+    Args:
+        coordinator: HOST:PORT of process 0.
+        processes: how many there are.
+        process: the number of this one, from 0.
+    """
+    jax.distributed.initialize(coordinator, processes, process)
+
+
+def from_first_host(value: Any) -> Any:
+    """Return process 0's value, a pytree of arrays that all processes have alike in structure and shapes."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.broadcast_one_to_all(value)
+
+
 def chunk() -> int | None:
     """Return how many lifetimes are vmapped on a device: none on CPUs, where that is slower than one by one."""
     return None if jax.default_backend() == "cpu" else 32
@@ -61,6 +81,8 @@ class Population:
         self.mesh = Mesh(np.array(devices or jax.devices()), (AXIS,))
 
         def run(candidates: Any, trials: Trials) -> Life:
+            trials = trials._replace(key=jax.random.wrap_key_data(trials.key))
+
             def one(trial: Trials) -> Life:
                 rule = jax.tree.map(lambda x: x[trial.candidate], candidates)
                 return live(learner, rule, trial.hyper, trial.params, trial.updates, trial.key, episodes)
@@ -83,7 +105,14 @@ class Population:
         order = np.argsort(-np.asarray(trials.updates), kind="stable")
         padded = np.concatenate([order, np.repeat(order[-1:], -count % devices)])
         dealt = padded.reshape(-1, devices).T.reshape(-1)
-        lives = self._run(candidates, jax.tree.map(lambda x: x[dealt], trials))
+        # As NumPy's arrays every host has them whole, and its devices take their shares.
+        trials = trials._replace(key=jax.random.key_data(trials.key))
+        mine = jax.tree.map(lambda x: np.asarray(x)[dealt], trials)
+        lives = self._run(jax.tree.map(np.asarray, candidates), mine)
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            lives = multihost_utils.process_allgather(lives, tiled=True)
         places = np.empty(len(dealt), int)
         places[dealt] = np.arange(len(dealt))
         return jax.tree.map(lambda x: np.asarray(x)[places[:count]], lives)

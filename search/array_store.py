@@ -44,12 +44,11 @@ class ArrayStore(Store):
     def checkpoint(self, step: int, states: States) -> None:
         """Write the states, then the row that names them; the checkpoint before goes."""
         import jax
-        import orbax.checkpoint as ocp
         from safetensors.numpy import save_file
 
         folder = self._folder(step)
         try:
-            with ocp.StandardCheckpointer() as checkpointer:
+            with _checkpointer() as checkpointer:
                 checkpointer.save(folder.absolute(), jax.tree.map(np.asarray, states._asdict()), force=True)
             save_file(self.rule_of(states.strategy), folder / "rule.safetensors")
         except OSError as error:
@@ -67,14 +66,13 @@ class ArrayStore(Store):
         Figures of later generations, which will be done again, are forgotten.
         """
         import jax
-        import orbax.checkpoint as ocp
 
         last = self.last_state()
         if last is None:
             return None
         step, _ = last
         template = jax.tree.map(np.asarray, like._asdict())
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             states = checkpointer.restore(self._folder(step).absolute(), template)
         with self._errors(), self._connection:
             self._connection.execute("DELETE FROM steps WHERE step > ?", (step,))
@@ -129,3 +127,16 @@ class ArrayStore(Store):
 
     def _folder(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"{step:08d}"
+
+
+def _checkpointer() -> Any:
+    """Return orbax's checkpointer; of several hosts the first alone has one, and waits for no other."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first_host"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -372,13 +372,21 @@ def discover(
         directory: of the run.
         generations: stop after so many, counted from the start of the run.
         minutes: stop after so long, counted from now, at the end of a generation.
-        resume: go on with the run in `directory`.
+        resume: go on with the run in `directory`; other hosts than the first need its config in any case.
         observers: see each generation, after the store.
         status: told what is going on before the first.
 
     Raises:
         RulesmithError: the directory, environments, horizons or settings are not right; in one line.
     """
+    import jax
+
+    if jax.process_count() > 1 and minutes is not None:
+        raise RulesmithError("several hosts stop together: bound the run by --generations, not by --minutes")
+    if jax.process_index() > 0:
+        _parts(config)
+        _run(config, None, generations, minutes, (), lambda _: None)
+        return
     if resume:
         with ArrayStore.open(directory, write=True) as store:
             if store.fact("keeps") != "arrays":
@@ -427,14 +435,16 @@ def _parts(
 
 def _run(
     config: ObjectiveConfig,
-    store: ArrayStore,
+    store: ArrayStore | None,
     generations: int | None,
     minutes: float | None,
     observers: Sequence[Observer],
     status: Callable[[str], None],
 ) -> None:
+    """Run a search; of several hosts the first has the store, and all follow its states."""
     import jax
 
+    from ...meta.population import from_first_host
     from .. import engine
     from ..curricula.lifetimes import UniformLifetimes
 
@@ -443,38 +453,46 @@ def _run(
     groups = config.es.population // 2 if config.es.ranks == "pairwise" else 1
     curriculum = UniformLifetimes(tuple(environments), tuple(horizons), groups, config.each)
     key = jax.random.key(config.seed)
-    store.rule_of = strategy.mean
-    kept = store.fact("reference") or {}
-    for name, env in zip(config.environments, environments, strict=True):
-        if name not in kept:
+    kept = (store.fact("reference") if store else None) or {}
+    unknown = (np.nan, np.nan, np.nan)
+    known = [tuple(kept[name].values()) if name in kept else unknown for name in config.environments]
+    references = []
+    for name, env, row in zip(config.environments, environments, from_first_host(np.array(known)), strict=True):
+        if np.isnan(row).any():
             status(f"compiling {name} and measuring random policies and tuned PPO there")
-            kept[name] = asdict(measure_reference(env, config, config.horizon[1]))
-            store.add_fact("reference", kept)
+            row = astuple(measure_reference(env, config, config.horizon[1]))
+        references.append(Reference(*map(float, row)))
+        kept[name] = asdict(references[-1])
         line = "{random:.2f}, PPO {ppo:.2f} (learning rate {learning_rate:g})".format(**kept[name])
         status(f"{name}: return of random policies {line}")
-    references = [Reference(**kept[name]) for name in config.environments]
+        if store:
+            store.add_fact("reference", kept)
     if isinstance(strategy, MetaGradientDescent):
         problem = MetaGradientProblem(config, environments[0], references[0], horizons[0])
         curriculum = Fixed(config.environments)
     else:
         problem = LifetimeProblem(config, environments, references)
+    if store:
+        store.rule_of = strategy.mean
     first = engine.initial(strategy, curriculum, problem, key)
-    step, states = store.resume(first) or (0, first)
+    step, states = (store.resume(first) if store else None) or (0, first)
+    step, states = from_first_host((np.int32(step), states))
     status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")
     latest: list[Record] = []
+    kept_by = [store, lambda record: latest.__setitem__(slice(None), [record])] if store else []
     try:
         run_session(
             strategy,
             curriculum,
             problem,
             key=key,
-            begin=(step, states),
+            begin=(int(step), states),
             reached=lambda step, _: generations is not None and step >= generations,
             minutes=minutes,
-            observers=[store, lambda record: latest.__setitem__(slice(None), [record]), *observers],
+            observers=[*kept_by, *observers],
         )
     finally:
-        if latest and (store.last_state() or (0,))[0] < latest[0].step:
+        if store and latest and (store.last_state() or (0,))[0] < latest[0].step:
             store.checkpoint(latest[0].step, latest[0].states)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -271,9 +272,24 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     assert whole(tmp_path / "cut") == whole(tmp_path / "whole")
 
 
+def test_two_hosts_find_what_one_finds(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ("discover", "objective", *ARGUMENTS, "--generations", "2")
+    alone = command(*options, "--out", str(tmp_path / "alone"))
+    log, _ = alone.communicate(timeout=300)
+    assert alone.returncode == 0, log
+    pair = [command(*options, "--out", str(tmp_path / "pair"), "--hosts", f"{i}/2@127.0.0.1:{port}") for i in range(2)]
+    logs = [process.communicate(timeout=300)[0] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], logs
+    assert whole(tmp_path / "pair") == whole(tmp_path / "alone")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--hosts", "2/2@x:1"], "I from 0 to N - 1"),
         (["--rule", "ta-lp"], "did you mean 'ta-lpo'"),
         (["--env", "CartPole-v9"], "did you mean 'CartPole-v1'"),
         (["--horizon", "much"], "give LOW:HIGH"),
