@@ -77,6 +77,15 @@ def _shared(words: Sequence[str]) -> dict[str, Any]:
     return shared
 
 
+def _learned(found: Comparison) -> list[bool]:
+    """Return for each task whether PPO's mean return is above that of learning nothing by four standard errors."""
+    rows = []
+    for outcome, low in zip(found.outcomes[BASELINE], found.random, strict=True):
+        error = np.nanstd(outcome.returns, ddof=1) / np.sqrt(len(outcome.returns))
+        rows.append(bool(np.nanmean(outcome.returns) - low > 4 * error))
+    return rows
+
+
 def comparison_text(found: Comparison) -> Group:
     """Return a comparison for the terminal: returns by task, then the statistics over all tasks."""
     names = list(found.outcomes)
@@ -97,8 +106,15 @@ def comparison_text(found: Comparison) -> Group:
         share = statistics.profile(scores, np.array([1.0]))[0]
         overall.add_row(name, str(statistics.aggregate(scores)), better, f"{share:.0%} of runs")
     agent = ", ".join(f"{name} {value}" for name, value in found.agent.items()) or "the reference settings"
+    flat = [
+        f"{env} at {steps:,.0f} steps" for (env, steps), learned in zip(found.tasks, _learned(found)) if not learned
+    ]
+    if flat:
+        note = f"\nPPO learned nothing that stands out from noise, so scores say little, in {', '.join(flat)}."
+    else:
+        note = ""
     note = (
         f"{found.seeds} seeds each, after {found.trials} settings tried of every rule on every task; agents: {agent}.\n"
-        "Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean return."
+        f"Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean return.{note}"
     )
     return Group(returns, Text(), overall, Text(), Text(note))

@@ -205,6 +205,8 @@ def discover(
     """
     if resume:
         with ProgramStore.open(directory, write=True) as store:
+            if store.fact("method") != "symbolic":
+                raise RulesmithError(f"{directory} is not a run of `discover symbolic`")
             fields = store.fact("config")
             config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
             _run(config, store, programs, minutes, workers, observers, status)

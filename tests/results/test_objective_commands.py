@@ -1,0 +1,138 @@
+"""The commands that inspect and compare objectives, on a tiny run."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rulesmith import RulesmithError, load
+from rulesmith.envs.environment import make
+from rulesmith.programs import rule_file
+from rulesmith.programs.objective import Objective, Shapes
+from rulesmith.results.comparison import compare, settings
+from rulesmith.search.methods.objective import ObjectiveConfig, discover
+from rulesmith.search.strategies.evolution_strategies import EsSettings
+
+SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
+
+
+def rulesmith(*words, check=True, **options):
+    done = subprocess.run([sys.executable, "-m", "rulesmith", *words], capture_output=True, text=True, **options)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    config = ObjectiveConfig(
+        environments=("Catch-bsuite",), horizon=(64, 320), episodes=4, agent=SMALL, es=EsSettings(population=4)
+    )
+    discover(config, directory, generations=3)
+    return directory
+
+
+def test_show_runs_report_export(run, tmp_path):
+    shown = rulesmith("show", str(run)).stdout
+    assert "3 generations" in shown
+    assert "pull at ratio" in shown
+    assert json.loads(rulesmith("show", str(run), "--json").stdout)["generations"] == 3
+    assert "ta-lpo, open-es" in rulesmith("runs", str(run.parent)).stdout
+    page = tmp_path / "report.html"
+    rulesmith("report", str(run), "-o", str(page))
+    text = page.read_text()
+    assert "how much is taken from r A" in text
+    assert "https://cdn" not in text.split("</script>")[-1]
+    rulesmith("export", str(run), "-o", str(tmp_path / "mine.py"))
+    assert "def found_ta_lpo(" in (tmp_path / "mine.py").read_text()
+    rulesmith("export", str(run), "-o", str(tmp_path / "mine.toml"))
+    found, again = load(run), load(tmp_path / "mine.toml")
+    assert all(np.array_equal(found.arrays[name], again.arrays[name]) for name in found.arrays)
+    assert json.loads(rulesmith("show", "dpo", "--json").stdout)["kind"] == "drift"
+    assert "drift(r, a" in rulesmith("check", str(rule_file.published_objectives()["ppo-clip"])).stdout
+    assert "+def drift" in rulesmith("diff", "ppo-clip", "dpo").stdout
+
+
+def test_lists():
+    listed = rulesmith("environments").stdout
+    assert "CartPole-v1" in listed
+    assert "grid/small" in listed
+    assert "brax/ant" in listed
+    rules = rulesmith("rules").stdout
+    assert "ppo-clip" in rules
+    assert "lion" in rules
+
+
+def test_a_comparison_tunes_every_rule_alike_and_is_repeatable():
+    rules = [load("ppo-clip"), Objective("net", "drift", arrays=Shapes.drift(timed=True).draw(0, 1.0)), load("a2c")]
+    options = {"seeds": 3, "trials": 2, "agent": SMALL}
+    found = compare(rules, ["Catch-bsuite"], [3200, 6400], **options)
+    assert found.tasks == (("Catch-bsuite", 3200), ("Catch-bsuite", 6400))
+    assert set(found.outcomes) == {"ppo-clip", "net", "a2c"}
+    base = found.scores("ppo-clip")
+    assert base.shape == (2, 3)
+    np.testing.assert_allclose(base.mean(axis=1), 1.0, rtol=1e-5)
+    tried = settings("drift", make("Catch-bsuite"), 2)
+    assert all(outcome.setting in tried for outcomes in found.outcomes.values() for outcome in outcomes)
+    again = compare(rules, ["Catch-bsuite"], [3200, 6400], **options)
+    assert json.dumps(found.to_dict()) == json.dumps(again.to_dict())
+    report = found.to_dict()["rules"]["net"]
+    assert report["interquartile_mean"]["low"] <= report["interquartile_mean"]["high"]
+
+
+def test_lpg_compares_with_ppo(tmp_path):
+    net = Objective("net-lpg", "lpg", arrays=Shapes.lpg(timed=True, hidden=8).draw(0, 1.0))
+    rule_file.write(net, tmp_path / "net.toml")
+    words = ["--env", "grid/sparse", "--horizon", "400", "--seeds", "2", "--trials", "1", "--agent"]
+    words += ["workers=4", "steps=8", "minibatches=2", "widths=[8]", "--json", str(tmp_path / "found.json")]
+    done = rulesmith("compare", str(tmp_path / "net.toml"), *words)
+    assert "net-lpg" in done.stdout
+    assert "ppo-clip" in done.stdout
+    assert json.loads((tmp_path / "found.json").read_text())["seeds"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rules", "horizons", "options", "says"),
+    [
+        (["ppo-clip"], [320], {"seeds": 1}, "at least 2"),
+        (["ppo-clip"], [3], {}, "shorter than one update"),
+        (["ppo-clip", "ppo-clip"], [320], {}, "two rules are called 'ppo-clip'"),
+        (["ppo-clip"], [320], {"agent": {**SMALL, "minibatches": 7}}, "do not divide"),
+    ],
+)
+def test_comparisons_that_cannot_work_are_refused(rules, horizons, options, says):
+    with pytest.raises(RulesmithError) as caught:
+        compare(
+            [load(r) for r in rules], ["Catch-bsuite"], horizons, **{"seeds": 2, "trials": 1, "agent": SMALL, **options}
+        )
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["compare", "lion", "--env", "CartPole-v1", "--horizon", "1e4"], "is an optimizer"),
+        (["compare", "dpo"], "at least one --env and one --horizon"),
+        (["compare", "dpo", "--env", "CartPole-v1", "--horizon", "1e4", "--agent", "workers"], "NAME=VALUE"),
+        (["compare", "dpo", "--env", "CartPole-v7", "--horizon", "1e4"], "did you mean 'CartPole-v1'"),
+        (["distill", "dpo"], "no learned drift"),
+        (["distill", "lion"], "no learned drift"),
+        (["report", "nowhere"], "no run here"),
+        (["discover", "objective", "--rule", "symbolic", "--generations", "3"], "not for --rule symbolic"),
+        (["discover", "objective", "--programs", "3"], "is for --rule symbolic"),
+        (["export", "dpo", "-o", "x.py", "--lift"], "--lift"),
+    ],
+)
+def test_bad_input_gets_one_line(words, says, tmp_path):
+    done = rulesmith(*words, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_runs_of_one_method_are_not_resumed_by_another(run):
+    for words in (["symbolic"], ["objective", "--rule", "symbolic"]):
+        done = rulesmith("discover", *words, "--resume", "--out", str(run), check=False)
+        assert done.returncode == 2
+        assert "is not a" in done.stderr
