@@ -5,7 +5,7 @@ import time
 
 import pytest
 from rulesmith import load
-from rulesmith.programs.rule_file import published
+from rulesmith.programs.rule_file import published, published_objectives
 
 
 def rulesmith(*words, check=True, **options):
@@ -18,7 +18,7 @@ def test_help_and_lists():
     assert "discover" in rulesmith("--help").stdout
     listed = rulesmith("rules").stdout
     assert all(name in listed for name in published())
-    assert len(listed.splitlines()) == len(published()) + 1
+    assert len(listed.splitlines()) == len(published()) + len(published_objectives()) + 1
     assert "digits-mlp-2k" in rulesmith("tasks").stdout
     assert rulesmith("vocabulary").stdout.startswith("| word |")
 
