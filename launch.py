@@ -113,7 +113,7 @@ def objective(
         ranks: centred (all candidates share their lifetimes) or pairwise (each antithetic pair has its own).
         devices: cores to use; by default all.
         hosts: this is process I of N, from 0, that share their devices; the first listens at HOST:PORT. All are given
-            the same options.
+            the same options, with --resume too.
     """
     from .meta.population import use_cores
     from .results.display import GenerationDisplay
@@ -138,9 +138,9 @@ def objective(
     if programs is not None:
         raise RulesmithError(f"--programs is for --rule symbolic; a search over {rule} is bounded by --generations")
     config, preset_minutes = method.preset(preset, rule)
-    chosen = _chosen({"seed": seed, "environments": env or None, "horizon": _horizon(horizon)}, resume)
+    chosen = _chosen({"seed": seed, "environments": env or None, "horizon": _horizon(horizon)}, resume, hosts)
     config = replace(config, **chosen)
-    es = _chosen({"name": strategy, "population": population, "ranks": ranks}, resume)
+    es = _chosen({"name": strategy, "population": population, "ranks": ranks}, resume, hosts)
     if strategy == method.META_GRADIENT:
         es = {"learning_rate": method.META_RATE, **es}
     config = replace(config, es=replace(config.es, **es))
@@ -200,7 +200,8 @@ def distill(
     if not resume:
         chosen.setdefault("environments", tuple(names or base.environments))
         chosen.setdefault("horizon", tuple(steps or base.horizon))
-        chosen |= {"agent": dict(target.agent) or dict(base.agent), "target": target.name}
+        chosen["agent"] = dict(target.agent) or dict(base.agent)
+    chosen["target"] = target.digest()
     _search_drifts(base, chosen, out, resume, target, programs, minutes)
 
 
@@ -237,10 +238,10 @@ def _search_drifts(
     )
 
 
-def _chosen(options: dict[str, Any], resume: bool) -> dict[str, Any]:
-    """Return the options that were given; with --resume there must be none."""
+def _chosen(options: dict[str, Any], resume: bool, hosts: str | None = None) -> dict[str, Any]:
+    """Return the options that were given; with --resume there must be none, but for hosts that read no store."""
     given = {name: value for name, value in options.items() if value is not None}
-    if given and resume:
+    if given and resume and not hosts:
         name = {"environments": "env", "name": "strategy"}.get(next(iter(given)), next(iter(given)))
         raise RulesmithError(f"--{name} has no effect with --resume: a run keeps the config it began with")
     return given

@@ -9,7 +9,6 @@ vectorized `rollout` resets both.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from jaxtyping import Array, Bool, Float32
 
 from ..programs import RulesmithError
 from ..programs.errors import nearest
+from .imports import imported
 
 
 class Discrete(NamedTuple):
@@ -95,7 +95,7 @@ def make(name: str, **options: Any) -> Environment:
         RulesmithError: there is no such environment or option; with the nearest name.
     """
     if ":" in name:
-        return _imported(name)
+        return imported(name, Environment, "environment")
     family, _, rest = name.partition("/")
     if family == "brax":
         from .brax_environments import BACKENDS, NAMES, make_brax
@@ -141,16 +141,3 @@ def _unknown(name: str, known: list[str]) -> str:
 def _no_more(name: str, options: dict[str, Any]) -> None:
     if options:
         raise RulesmithError(f"{name}: no option {next(iter(options))!r}")
-
-
-def _imported(path: str) -> Environment:
-    module, _, attribute = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RulesmithError(f"environment {path!r} cannot be imported: {error}") from None
-    if callable(found) and not isinstance(found, Environment):
-        found = found()
-    if not isinstance(found, Environment):
-        raise RulesmithError(f"{path!r} is a {type(found).__name__}, not a rulesmith Environment")
-    return found

@@ -11,6 +11,7 @@ from ..programs import RulesmithError
 from ..programs.drift import learned_drift
 from ..programs.errors import nearest
 from ..programs.objective import Objective
+from .agents import ACTIVATIONS
 from .drift_learner import DriftLearner, DriftSettings, Hyper
 from .lpg_learner import LpgLearner, LpgSettings
 
@@ -31,9 +32,13 @@ def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSetti
         if name not in fields:
             raise RulesmithError(f"agents have no setting {name!r}{nearest(name, fields)}")
         wanted = type(fields[name])
-        given = tuple(value) if isinstance(value, list) else float(value) if wanted is float else value
-        if type(given) is not wanted:
+        given: Any = tuple(value) if isinstance(value, list) else value
+        if wanted is float and type(given) is int:
+            given = float(given)
+        if type(given) is not wanted or (wanted is int and given < 1):
             raise RulesmithError(f"the agents' setting {name!r} is {value!r}; it is like {fields[name]!r}")
+        if name == "activation" and given not in ACTIVATIONS:
+            raise RulesmithError(f"the agents' activation is {given!r}; it is one of {', '.join(ACTIVATIONS)}")
         values[name] = given
     return made(**values)
 

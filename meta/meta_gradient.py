@@ -8,6 +8,7 @@ end. The agents are vmapped in chunks inside one differentiated mean, so a chunk
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -88,6 +89,7 @@ class MetaGradient:
 
     def _born(self, key: Any, level: Any, total: Int32[Array, ""]) -> Living:
         first, second, begin = jax.random.split(key, 3)
+        total = -(-total // self.settings.updates) * self.settings.updates  # whole meta-steps
         agent = self.learner.init(first)
         critic = self._critic.init(second, self.learner.example())
         workers = start(self.learner.env, level, begin, self.learner.workers)
@@ -152,7 +154,7 @@ class MetaGradient:
         """
         count = len(living.clock.done)
         keys = jax.random.split(key, count)
-        size = min(self.settings.chunk, count)
+        size = math.gcd(count, self.settings.chunk)
 
         def chunk(rule: Any, living: Living, keys: Any) -> Any:
             losses, rest = jax.vmap(self._live, (None, 0, 0))(rule, living, keys)
@@ -162,7 +164,11 @@ class MetaGradient:
         gradients, (lived, episodes) = jax.lax.map(lambda part: jax.grad(chunk, has_aux=True)(rule, *part), parts)
         lived, episodes = jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), (lived, episodes))
         gradient = jax.tree.map(lambda x: x.mean(0), gradients)
-        over = lived.clock.done >= lived.clock.total
+        sound = [
+            jnp.isfinite(x).reshape(count, -1).all(axis=1) for x in jax.tree.leaves((lived.agent.params, lived.critic))
+        ]
+        # An agent that diverged makes room too, or its NaN would be in every gradient to come.
+        over = (lived.clock.done >= lived.clock.total) | ~jnp.stack(sound).all(axis=0)
 
         def chosen(old: Array, new: Array) -> Array:
             return jnp.where(over.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)

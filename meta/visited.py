@@ -48,7 +48,7 @@ def visited(
             agent, workers, _, _, seen = learner.update_and_samples(
                 agent, rule, hyper, params, workers, Clock(i, jnp.int32(updates)), jax.random.fold_in(grow, i)
             )
-            return (agent, workers), jax.tree.map(lambda x: x[:, :each], seen)
+            return (agent, workers), jax.tree.map(lambda x: x[:, :: max(1, x.shape[1] // each)][:, :each], seen)
 
         return jax.lax.scan(update, (agent, workers), jnp.arange(updates))[1]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -20,15 +20,19 @@ from jaxtyping import Float
 from scipy.stats import qmc
 
 from ..envs.environment import Discrete, Environment, make
-from ..meta.drift_learner import Hyper
+from ..meta.drift_learner import DriftSettings, Hyper
 from ..meta.learners import learner_for, settings_of, updates_for
+from ..meta.lpg_learner import LpgSettings
 from ..meta.population import Population, Trials
 from ..programs import RulesmithError
+from ..programs.errors import nearest
 from ..programs.objective import Objective
 from ..search.curricula.lifetimes import draw_lifetimes
 from . import statistics
 
 BASELINE = "ppo-clip"
+SETTINGS = {field.name for made in (DriftSettings, LpgSettings) for field in fields(made)}
+"""Settings of any kind of agent."""
 TUNING_SEEDS = 3
 EPISODES = 32
 """Episodes that a last policy is judged by."""
@@ -103,7 +107,7 @@ class Comparison:
                         "returns": [None if math.isnan(r) else r for r in outcome.returns.tolist()],
                         "scores": row.tolist(),
                         "curve": [None if math.isnan(r) else r for r in outcome.curve],
-                        "figures": outcome.figures,
+                        "figures": {k: [None if math.isnan(x) else x for x in v] for k, v in outcome.figures.items()},
                     }
                     for (env, horizon), outcome, row in zip(self.tasks, outcomes, scores, strict=True)
                 ],
@@ -154,6 +158,9 @@ def compare(
     """
     if seeds < 2 or trials < 1:
         raise RulesmithError("--seeds must be at least 2 (an interval needs them), --trials at least 1")
+    for name in agent:
+        if name not in SETTINGS:
+            raise RulesmithError(f"agents have no setting {name!r}{nearest(name, SETTINGS)}")
     names = [rule.name for rule in rules]
     if len(set(names)) < len(names):
         raise RulesmithError(f"two rules are called {max(names, key=names.count)!r}")
@@ -182,8 +189,6 @@ def compare(
 
 def _agent(rule: Objective, agent: Mapping[str, Any]) -> dict[str, Any]:
     """Return the shared settings that rules of this kind have; what makes a rule (A2C's one epoch) stays its own."""
-    from dataclasses import fields
-
     known = {field.name for field in fields(settings_of(rule.kind, {}))}
     shared = {name: value for name, value in agent.items() if name in known}
     return {**shared, **rule.agent} if rule.program is not None else {**rule.agent, **shared}

@@ -6,7 +6,6 @@ and does what came after it again, to the same end.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -42,8 +41,9 @@ class ArrayStore(Store):
             self.checkpoint(record.step, record.states)
 
     def checkpoint(self, step: int, states: States) -> None:
-        """Write the states, then the row that names them; the checkpoint before goes."""
+        """Write the states, then the row that names them; of older checkpoints the last stays."""
         import jax
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         folder = self._folder(step)
@@ -51,13 +51,12 @@ class ArrayStore(Store):
             with _checkpointer() as checkpointer:
                 checkpointer.save(folder.absolute(), jax.tree.map(np.asarray, states._asdict()), force=True)
             save_file(self.rule_of(states.strategy), folder / "rule.safetensors")
-        except OSError as error:
-            raise RulesmithError(f"{folder}: cannot be written: {error.strerror}; add --resume to go on") from None
+        except (OSError, ValueError, SafetensorError) as error:
+            raise RulesmithError(f"{folder}: cannot be written: {error}; add --resume to go on") from None
         steps = dict(self.steps())
         self.write(step, steps[step], {"checkpoint": folder.name})
-        for other in folder.parent.iterdir():
-            if other != folder:
-                shutil.rmtree(other, ignore_errors=True)
+        for other in sorted(folder.parent.iterdir())[:-2]:  # the one before stays for those who read just now
+            shutil.rmtree(other, ignore_errors=True)
         self._written = time.monotonic()
 
     def resume(self, like: States) -> tuple[int, States] | None:
@@ -119,11 +118,7 @@ class ArrayStore(Store):
 
     def digest(self) -> str:
         """Return a hash of the rule's arrays, 32 hexadecimal digits."""
-        _, arrays = self.arrays()
-        whole = hashlib.blake2b(digest_size=16)
-        for name in sorted(arrays):
-            whole.update(name.encode() + arrays[name].tobytes())
-        return whole.hexdigest()
+        return self.best_rule().digest()
 
     def _folder(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"{step:08d}"

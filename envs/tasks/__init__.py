@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib
 
 from ...programs import RulesmithError
 from ...programs.errors import nearest
+from ..imports import imported
 from .task import Examples, Splits, Task
 
 SETS: dict[str, tuple[str, ...]] = {
@@ -40,26 +40,13 @@ def find(names: tuple[str, ...] | list[str]) -> list[Task]:
         if name in SETS:
             found.extend(tasks()[member] for member in SETS[name])
         elif ":" in name:
-            found.append(_import(name))
+            found.append(imported(name, Task, "task"))
         elif name in tasks():
             found.append(tasks()[name])
         else:
             known = [*SETS, *tasks()]
             raise RulesmithError(f"no task {name!r}{nearest(name, known)}; `rulesmith tasks` lists them")
     return found
-
-
-def _import(path: str) -> Task:
-    module, _, attribute = path.partition(":")
-    try:
-        task = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RulesmithError(f"task {path!r} cannot be imported: {error}") from None
-    if callable(task) and not isinstance(task, Task):
-        task = task()
-    if not isinstance(task, Task):
-        raise RulesmithError(f"{path!r} is a {type(task).__name__}, not a rulesmith Task")
-    return task
 
 
 __all__ = ["SETS", "Examples", "Splits", "Task", "find", "tasks"]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +26,12 @@ from ..curricula.fixed import Fixed
 from ..curricula.lifetimes import draw_lifetimes
 from ..engine import Observer
 from ..executors import cache_compilations
+from ..facts import facts_of
 from ..mutation import Limits, checked, inlined
 from ..program_store import ProgramStore
 from ..session import run_session
 from ..strategies.evolution import RegularizedEvolution
-from .objective import ObjectiveConfig, Reference, measure_reference
+from .objective import ObjectiveConfig, Reference, check_horizon, measure_reference
 from .symbolic import Symbolic
 
 CAPACITY = Capacity(statements=24, registers=32)
@@ -51,7 +49,7 @@ class DriftSearchConfig:
         episodes: whole episodes that an agent's last policy is judged by.
         entropy: weight of the agents' entropy bonus.
         agent: settings of the agents.
-        target: of a distillation, the learned drift's name; else "".
+        target: of a distillation, the digest of the learned drift's arrays; else "".
         population: programs in it.
         tournament: programs drawn for each child.
         batch: children bred from one snapshot of the population.
@@ -225,29 +223,27 @@ def discover(
         RulesmithError: directory, start, environments, horizons or settings are not right; in one line.
     """
     cache_compilations()
+    measure = MEASURES["slopes" if target else "returns"]
     if resume:
         with ProgramStore.open(directory, write=True) as store:
-            if store.fact("measure") not in MEASURES.values():
-                raise RulesmithError(f"{directory} is not a search over drifts")
+            if store.fact("measure") != measure:
+                raise RulesmithError(f"{directory} is not a {'distillation' if target else 'search over drifts'}")
             kept = DriftSearchConfig.from_dict(store.fact("config"))
+            if target and kept.target != config.target:
+                raise RulesmithError(f"{directory} distils another drift, or the same before it changed")
             _run(kept, store, target, programs, minutes, observers, status)
         return
     start = start_program(config)
     settings = settings_of("drift", config.agent)
+    check_horizon(config.horizon)
+    if config.population < 1:
+        raise RulesmithError(f"a population of {config.population}; it must be above 0")
     for name in config.environments:
         learner_for(make(name), rule_file.find_objective("ppo-clip"), config.agent)
     for steps in config.horizon:
         updates_for(steps, settings)
-    packages = ("jax", "jaxlib", "numpy", "flax", "optax", "gymnax", "brax")
-    facts = {
-        "method": "distillation" if target else "symbolic objective",
-        "measure": MEASURES["slopes" if target else "returns"],
-        "config": config.to_dict(),
-        "start": start.to_text(),
-        "versions": {name: metadata.version(name) for name in packages},
-        "python": platform.python_version(),
-        "started": time.strftime("%Y-%m-%d %H:%M"),
-    }
+    method = "distillation" if target else "symbolic objective"
+    facts = facts_of(method, config.to_dict(), ("gymnax", "brax"), measure=measure, start=start.to_text())
     with ProgramStore.create(directory, facts) as store:
         _run(config, store, target, programs, minutes, observers, status)
 

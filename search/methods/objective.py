@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from ..array_store import ArrayStore
 from ..curricula.fixed import Fixed
 from ..engine import Evaluation, Observer, Record
 from ..executors import cache_compilations
+from ..facts import facts_of
 from ..session import run_session
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import MetaGradientDescent
@@ -351,7 +349,12 @@ def measure_reference(env: Environment, config: ObjectiveConfig, steps: float) -
     )
     nothing = {"none": np.zeros((1, 1), np.float32)}
     random, *means = run(nothing, trials).final.reshape(len(rates), seeds).mean(axis=1).tolist()
-    best = int(np.nanargmax(means))
+    best = int(np.argmax(np.nan_to_num(means, nan=-np.inf)))
+    if not means[best] > random:
+        raise RulesmithError(
+            f"PPO learns nothing in {env.name} within {steps:,.0f} steps, so no return can be measured by it; "
+            "give a longer --horizon or another --env"
+        )
     return Reference(random, means[best], rates[1 + best])
 
 
@@ -395,13 +398,16 @@ def discover(
             _run(config, store, generations, minutes, observers, status)
         return
     _parts(config)
-    versions = {
-        name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "flax", "optax", "evosax", "gymnax")
-    }
-    facts = {"method": "objective", "keeps": "arrays", "config": config.to_dict(), "versions": versions}
-    facts |= {"python": platform.python_version(), "started": time.strftime("%Y-%m-%d %H:%M")}
+    facts = facts_of("objective", config.to_dict(), ("evosax", "gymnax", "brax"), keeps="arrays")
     with ArrayStore.create(directory, facts) as store:
         _run(config, store, generations, minutes, observers, status)
+
+
+def check_horizon(horizon: tuple[float, float]) -> None:
+    """Raise RulesmithError unless a horizon is a range of positive numbers."""
+    low, high = horizon
+    if not 0 < low <= high:
+        raise RulesmithError(f"horizon {low:g}:{high:g}: give LOW:HIGH in environment steps, 0 < LOW <= HIGH")
 
 
 def _parts(
@@ -413,8 +419,9 @@ def _parts(
     if not config.environments:
         raise RulesmithError("--env: name at least one environment; `rulesmith environments` lists them")
     low, high = config.horizon
-    if not 0 < low <= high:
-        raise RulesmithError(f"horizon {low:g}:{high:g}: give LOW:HIGH in environment steps, 0 < LOW <= HIGH")
+    check_horizon(config.horizon)
+    if config.es.population < 1 or config.seed < 0:
+        raise RulesmithError(f"population {config.es.population}, seed {config.seed}: above 0, and not below 0")
     environments = [make(name) for name in config.environments]
     start = start_arrays(config)
     objective = Objective("search", config.kind, arrays=start)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +16,7 @@ from ...programs.errors import nearest
 from ..candidates import Candidate, Feedback
 from ..engine import Evaluation, Observer
 from ..executors import Executor, Pool, available_cores
+from ..facts import facts_of
 from ..mutation import KINDS, Limits, checked, inlined
 from ..program_store import ProgramStore
 from ..session import run_session
@@ -214,10 +213,7 @@ def discover(
     start = start_program(config)
     checked_tasks(config)
     make_strategy(config, start)
-    versions = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "flax", "optax")}
-    facts = {"method": "symbolic", "config": asdict(config), "start": start.to_text(), "versions": versions}
-    facts["python"] = platform.python_version()
-    facts["started"] = time.strftime("%Y-%m-%d %H:%M")
+    facts = facts_of("symbolic", asdict(config), (), start=start.to_text())
     with ProgramStore.create(directory, facts) as store:
         _run(config, store, programs, minutes, workers, observers, status)
 

@@ -120,13 +120,14 @@ class EvolutionStrategy:
 
     def ask(self, state: Any, key: Any) -> Any:
         """Return a population and, last, the mean, which is tried too: a pytree of ``(population + 1, ...)``."""
-        # Of these strategies (not of xNES) `ask` changes nothing in the state that `tell` reads.
         population, _ = self._es.ask(key, state, self._params)
         return jax.tree.map(lambda x, m: jnp.concatenate([x, m[None]]), population, self._es.get_mean(state))
 
     def tell(self, state: Any, candidates: Any, feedback: Float[np.ndarray, "population tasks"]) -> Any:
         """Return the state after a generation; NaN is the worst fitness. `feedback` has no row for the mean."""
         candidates = jax.tree.map(lambda x: x[:-1], candidates)
+        # `ask` also refreshes what some strategies keep of their covariance, which depends on the state alone.
+        _, state = self._es.ask(jax.random.key(_DETERMINISTIC), state, self._params)
         worth = jnp.asarray(shaped(np.asarray(feedback), self.settings.ranks), jnp.float32)
         return self._es.tell(jax.random.key(_DETERMINISTIC), candidates, -worth, state, self._params)[0]
 

@@ -76,7 +76,7 @@ def test_critics_learn():
 
 
 def test_agents_whose_life_is_over_make_room():
-    meta, born = parts(lifetimes=(6, 6))
+    meta, born = parts(lifetimes=(5, 5))  # two meta-steps of three updates
     living = born(0)
     over = []
     for i in range(4):

@@ -1,0 +1,32 @@
+"""A user's own tasks and environments, by import path."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, TypeVar
+
+from ..programs import RulesmithError
+
+Kind = TypeVar("Kind")
+
+
+def imported(path: str, kind: type[Kind], what: str) -> Kind:
+    """Return what stands at ``module:attribute``, or what it returns where it is a function of no arguments.
+
+    Args:
+        path: where.
+        kind: its class.
+        what: a word for it, for messages.
+
+    Raises:
+        RulesmithError: it cannot be imported, or is of another class.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise RulesmithError(f"{what} {path!r} cannot be imported: {error}") from None
+    made: Any = found() if callable(found) and not isinstance(found, kind) else found
+    if not isinstance(made, kind):
+        raise RulesmithError(f"{path!r} is a {type(made).__name__}, not a rulesmith {kind.__name__}")
+    return made
