@@ -39,6 +39,7 @@ def rules_table() -> Table:
 def environments_table() -> Table:
     """Return the environments, a line each."""
     from ..envs.brax_environments import BACKENDS
+    from ..envs.brax_environments import BROKEN as BRAX_BROKEN
     from ..envs.brax_environments import NAMES as BRAX
     from ..envs.environment import make, names
     from ..envs.gymnax_environments import BROKEN
@@ -50,7 +51,7 @@ def environments_table() -> Table:
             rows.add_row(name, str(env.observations), str(env.actions), f"{env.max_steps:,}")
     for name in BRAX:
         rows.add_row(f"brax/{name}", f"reals; backends {', '.join(BACKENDS)}", "reals", "1,000")
-    for name, reason in BROKEN.items():
+    for name, reason in (BROKEN | BRAX_BROKEN).items():
         rows.add_row(name, f"not offered: {reason}")
     return rows
 

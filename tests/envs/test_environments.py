@@ -137,6 +137,7 @@ def test_evaluation_is_the_return_of_whole_episodes():
         ("CartPol-v1", {}, "did you mean 'CartPole-v1'"),
         ("brax/amt", {}, "did you mean 'brax/ant'"),
         ("brax/ant", {"backend": "sprin"}, "did you mean 'spring'"),
+        ("brax/swimmer", {}, "no environment"),
         ("grid/smal", {}, "did you mean 'grid/small'"),
         ("grid/small", {"backend": "spring"}, "no option 'backend'"),
         ("MNISTBandit-bsuite", {}, "no environment"),
