@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Int32
@@ -121,8 +120,3 @@ class Population:
 def repeated(hyper: Any, count: int) -> Any:
     """Return hyperparameters for each of `count` trials, all alike."""
     return jax.tree.map(lambda x: np.full(count, x, np.float32), hyper)
-
-
-def stacked(*candidates: Any) -> Any:
-    """Return candidates as one pytree with the axis ``(candidates, ...)`` first."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *candidates)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..programs.objective import Objective
-from .objective_reporting import slopes
+from .objective_reporting import MOMENTS, slopes
 
-MOMENTS = (0.0, 0.5, 0.95)
 _LAYOUT = {"template": "plotly_white", "margin": {"l": 60, "r": 20, "t": 50, "b": 50}, "height": 420}
 _COLOURS = ("#1f5fa8", "#d1622b", "#3a8f3a", "#7a4fa3", "#888888")
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,6 @@ class ArrayStore(Store):
 
     rule_of: Callable[[Any], dict[str, np.ndarray]]
     _written: float = 0.0
-    TABLES: ClassVar[str] = ""
 
     def __call__(self, record: Record) -> None:
         """Write a generation's figures; a checkpoint if the last is old."""
