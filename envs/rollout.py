@@ -54,10 +54,11 @@ class Trajectory(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Sums over the episodes that ended: how many, and their returns."""
+    """Of the episodes that ended: how many, the sum of their returns, and the best return (minus infinity if none)."""
 
     count: Float32[Array, ""]
     returns: Float32[Array, ""]
+    best: Float32[Array, ""]
 
     @property
     def mean(self) -> Float32[Array, ""]:
@@ -106,7 +107,11 @@ def rollout(
         after = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(advance, count), workers.state, action, params)
         done = after.terminated | after.truncated
         so_far = workers.so_far + after.reward
-        episodes = Episodes(episodes.count + done.sum(), episodes.returns + jnp.where(done, so_far, 0.0).sum())
+        episodes = Episodes(
+            episodes.count + done.sum(),
+            episodes.returns + jnp.where(done, so_far, 0.0).sum(),
+            jnp.maximum(episodes.best, jnp.where(done, so_far, -jnp.inf).max()),
+        )
 
         def resets() -> tuple[Array, Any]:
             fresh = jax.vmap(reset, (0, 0, None))(jax.random.split(anew, count), after.state, params)
@@ -124,7 +129,7 @@ def rollout(
         )
         return (Workers(state, observation, jnp.where(done, 0.0, so_far)), episodes), seen
 
-    first = Episodes(jnp.float32(0), jnp.float32(0))
+    first = Episodes(jnp.float32(0), jnp.float32(0), jnp.float32(-jnp.inf))
     (workers, episodes), trajectory = jax.lax.scan(step, (workers, first), jax.random.split(key, steps))
     return workers, trajectory, episodes
 

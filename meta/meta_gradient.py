@@ -3,7 +3,8 @@
 Agents live on between meta-steps. In one, each makes K updates by the rule, then acts once more; the rule's gradient is
 that of the policy-gradient loss of these last rollouts (advantages by a critic of the agent's own, which learns beside
 it), averaged over agents. The window is truncated: what comes after K updates is not seen, so neither is a lifetime's
-end. The agents are vmapped in chunks inside one differentiated mean, so a chunk's backward pass is few large products.
+end. The agents are vmapped in chunks inside one differentiated mean, so a chunk's backward pass is few large products;
+the chunks are shared by the devices, and averaged in their order, so that the number of devices changes nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Int32
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float32, Int32
 
-from ..envs.rollout import Episodes, Workers, rollout, start
+from ..envs.rollout import Episodes, Workers, evaluate, rollout, start
 from ..programs.policies import entropy, log_probability
 from .advantages import generalized_advantages
 from .agents import agent_for
@@ -37,7 +40,7 @@ class MetaSettings:
         prediction_entropy: weight of the predictions' entropy.
         action_size: weight of the mean square of the rule's pull on actions.
         prediction_size: weight of the mean square of its logarithmic pull on predictions.
-        chunk: agents that are differentiated together.
+        chunk: agents that are differentiated together on a device: what bounds memory.
     """
 
     updates: int = 5
@@ -47,7 +50,7 @@ class MetaSettings:
     prediction_entropy: float = 1e-3
     action_size: float = 5e-3
     prediction_size: float = 1e-3
-    chunk: int = 8
+    chunk: int = 4
 
 
 class Living(NamedTuple):
@@ -60,6 +63,7 @@ class Living(NamedTuple):
         workers: their environments.
         level: parameters of the environment.
         clock: updates done and to do.
+        best: highest return of an episode so far; minus infinity before the first.
     """
 
     agent: LpgAgent
@@ -68,6 +72,43 @@ class Living(NamedTuple):
     workers: Workers
     level: Any
     clock: Clock
+    best: Float32[Array, ""]
+
+
+class Newborn(NamedTuple):
+    """Which places are vacant, and what the agents born there get, ``(agents,)``.
+
+    Attributes:
+        vacant: whether the place is.
+        level: parameters of the environment.
+        total: updates of the life.
+    """
+
+    vacant: Bool[np.ndarray, " agents"]
+    level: Any
+    total: Int32[np.ndarray, " agents"]
+
+
+class Seen(NamedTuple):
+    """What a meta-step saw of each agent, ``(agents,)``.
+
+    Attributes:
+        episodes: that ended.
+        over: whether its life ended with the step; a diverged agent's ends at once.
+        sound: whether its parameters are finite.
+        positive_value_loss: mean positive part of the last rollout's advantages.
+        l1_value_loss: mean size of these.
+        value: mean value of the states in the last rollout, by the agent's critic.
+        best: highest return of an episode of its life.
+    """
+
+    episodes: Episodes
+    over: Bool[Array, " agents"]
+    sound: Bool[Array, " agents"]
+    positive_value_loss: Float32[Array, " agents"]
+    l1_value_loss: Float32[Array, " agents"]
+    value: Float32[Array, " agents"]
+    best: Float32[Array, " agents"]
 
 
 class MetaGradient:
@@ -77,30 +118,47 @@ class MetaGradient:
         learner: the kind of agent.
         rate: learning rate of the agents.
         settings: of the meta-gradient.
+        devices: to share the chunks; all by default.
     """
 
-    def __init__(self, learner: LpgLearner, rate: float, settings: MetaSettings) -> None:
+    def __init__(
+        self, learner: LpgLearner, rate: float, settings: MetaSettings, devices: list[Any] | None = None
+    ) -> None:
+        self._devices = devices or jax.devices()
         self.learner, self.rate, self.settings = learner, rate, settings
         own = learner.settings
         self._critic = agent_for(learner.env, own.widths, own.activation, value=1)
         self._optimizer = optax.adam(settings.critic_rate)
-        self.step = jax.jit(self._step)
+        self._step = jax.jit(self._shared_step, static_argnums=0)
         self.born = jax.jit(jax.vmap(self._born))
+        self.judged = jax.jit(self._judged, static_argnames="episodes")
 
-    def _born(self, key: Any, level: Any, total: Int32[Array, ""]) -> Living:
+    def _born(self, key: Any, level: Any, total: Any) -> Living:
+        """Return a newborn, whose life is a whole number of meta-steps: `total` updates, rounded up."""
         first, second, begin = jax.random.split(key, 3)
         total = -(-total // self.settings.updates) * self.settings.updates  # whole meta-steps
         agent = self.learner.init(first)
         critic = self._critic.init(second, self.learner.example())
         workers = start(self.learner.env, level, begin, self.learner.workers)
-        return Living(agent, critic, self._optimizer.init(critic), workers, level, Clock(jnp.int32(0), total))
+        clock = Clock(jnp.int32(0), total)
+        return Living(agent, critic, self._optimizer.init(critic), workers, level, clock, jnp.float32(-jnp.inf))
+
+    def _judged(self, living: Living, which: Bool[Array, " agents"], key: Any, episodes: int) -> Array:
+        """Return the mean return of whole episodes by the policies of some agents, NaN for the others."""
+
+        def judged(row: tuple[Any, Any, Any]) -> Array:
+            agent, level, key = row
+            return evaluate(self.learner.env, level, self.learner.policy(agent), key, episodes)
+
+        rows = (living.agent, living.level, jax.random.split(key, len(which)))
+        return jax.lax.map(lambda x: jax.lax.cond(x[0], judged, lambda _: jnp.float32(jnp.nan), x[1]), (which, rows))
 
     def _value(self, critic: Any, observation: Array) -> Array:
         outputs: Any = self._critic.apply(critic, observation)
         return outputs["value"][..., 0]
 
-    def _live(self, rule: Any, living: Living, key: Any) -> tuple[Array, tuple[Living, Episodes]]:
-        """Return an agent's share of the meta-loss, and what becomes of it; the episodes are those of all rollouts."""
+    def _live(self, rule: Any, living: Living, key: Any) -> tuple[Array, tuple[Living, Seen]]:
+        """Return an agent's share of the meta-loss, what becomes of it, and what was seen in all its rollouts."""
         settings, learner = self.settings, self.learner
 
         def act(agent: LpgAgent, workers: Workers, key: Any, value: Any = None) -> Any:
@@ -143,34 +201,67 @@ class MetaGradient:
         clock = Clock(living.clock.done + settings.updates, living.clock.total)
         # The next meta-step's gradient begins here: nothing flows on.
         agent = jax.tree.map(jax.lax.stop_gradient, agent)
-        lived = Living(agent, optax.apply_updates(critic, change), critic_state, workers, living.level, clock)
-        episodes = Episodes(ended.count.sum() + last.count, ended.returns.sum() + last.returns)
-        return meta + regular.mean(), (lived, episodes)
+        critic = optax.apply_updates(critic, change)
+        episodes = Episodes(
+            ended.count.sum() + last.count, ended.returns.sum() + last.returns, jnp.maximum(ended.best.max(), last.best)
+        )
+        best = jnp.maximum(living.best, episodes.best)
+        lived = Living(agent, critic, critic_state, workers, living.level, clock, best)
+        sound = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((agent.params, critic))]).all()
+        # An agent that diverged makes room too, or its NaN would be in every gradient to come.
+        over = (clock.done >= clock.total) | ~sound
+        losses = jnp.maximum(advantages, 0.0).mean(), jnp.abs(advantages).mean()
+        return meta + regular.mean(), (lived, Seen(episodes, over, sound, *losses, values.mean(), best))
 
-    def _step(self, rule: Any, living: Living, newborn: Living, key: Any) -> tuple[Any, Living, Episodes, Array]:
-        """Return the rule's gradient, the agents after a meta-step, episodes that ended, and which lives did.
+    def _live_anew(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Array, tuple[Living, Seen]]:
+        """Do as `_live`, with a newborn agent if the place is vacant."""
+        born, live = jax.random.split(jax.random.wrap_key_data(key))
+        fresh = self._born(born, newborn.level, newborn.total)
+        living = jax.tree.map(lambda old, new: jnp.where(newborn.vacant, new, old), living, fresh)
+        return self._live(rule, living, live)
 
-        Agents whose lifetime is over are replaced by the newborn in their place.
+    def step(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Any, Living, Seen]:
+        """Return the rule's gradient, the agents after a meta-step, and what was seen of them.
+
+        A chunk in which an agent diverged has no share in the gradient; if all have, it is NaN.
+
+        Args:
+            rule: parameters, a pytree.
+            living: the agents.
+            newborn: who takes vacant places first.
+            key: consumed.
         """
-        count = len(living.clock.done)
-        keys = jax.random.split(key, count)
-        size = math.gcd(count, self.settings.chunk)
+        count = len(newborn.vacant)
+        chunks = count // math.gcd(count, self.settings.chunk)
+        mesh = Mesh(np.array(self._devices[: math.gcd(chunks, len(self._devices))]), ("agents",))
+        keys = jax.random.key_data(jax.random.split(key, count))
+        # Always placed alike, or each new placement would compile anew.
+        rule = jax.device_put(rule, NamedSharding(mesh, PartitionSpec()))
+        spread = jax.device_put((living, newborn, keys), NamedSharding(mesh, PartitionSpec("agents")))
+        return self._step(mesh, rule, *spread)
 
-        def chunk(rule: Any, living: Living, keys: Any) -> Any:
-            losses, rest = jax.vmap(self._live, (None, 0, 0))(rule, living, keys)
+    def _shared_step(self, mesh: Mesh, rule: Any, living: Living, newborn: Newborn, keys: Any) -> Any:
+        count = len(keys)
+        size = math.gcd(count, self.settings.chunk)
+        chunks = count // size
+
+        def loss(rule: Any, living: Living, newborn: Newborn, keys: Any) -> Any:
+            losses, rest = jax.vmap(self._live_anew, (None, 0, 0, 0))(rule, living, newborn, keys)
             return losses.mean(), rest
 
-        parts = jax.tree.map(lambda x: x.reshape((count // size, size, *x.shape[1:])), (living, keys))
-        gradients, (lived, episodes) = jax.lax.map(lambda part: jax.grad(chunk, has_aux=True)(rule, *part), parts)
-        lived, episodes = jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), (lived, episodes))
-        gradient = jax.tree.map(lambda x: x.mean(0), gradients)
-        sound = [
-            jnp.isfinite(x).reshape(count, -1).all(axis=1) for x in jax.tree.leaves((lived.agent.params, lived.critic))
-        ]
-        # An agent that diverged makes room too, or its NaN would be in every gradient to come.
-        over = (lived.clock.done >= lived.clock.total) | ~jnp.stack(sound).all(axis=0)
+        def share(rule: Any, parts: Any) -> Any:
+            parts = jax.tree.map(lambda x: x.reshape((-1, size, *x.shape[1:])), parts)
+            gradients, rest = jax.lax.map(lambda part: jax.grad(loss, has_aux=True)(rule, *part), parts)
+            return gradients, jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rest)
 
-        def chosen(old: Array, new: Array) -> Array:
-            return jnp.where(over.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+        spread = PartitionSpec("agents")
+        run = jax.shard_map(share, mesh=mesh, in_specs=(PartitionSpec(), spread), out_specs=spread, check_vma=False)
+        gradients, (lived, seen) = run(rule, (living, newborn, keys))
+        finite = jnp.stack([jnp.isfinite(x).reshape(chunks, -1).all(axis=1) for x in jax.tree.leaves(gradients)])
+        whole = finite.all(axis=0)
 
-        return gradient, jax.tree.map(chosen, lived, newborn), episodes, over
+        def mean(x: Array) -> Array:
+            kept = jnp.where(whole.reshape((-1,) + (1,) * (x.ndim - 1)), x, 0.0)
+            return kept.sum(axis=0) / jnp.where(whole.any(), whole.sum(), jnp.nan)
+
+        return jax.tree.map(mean, gradients), lived, seen

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Int32
@@ -22,7 +23,7 @@ class Trials(NamedTuple):
     """Lifetimes to run; each field has the axis ``(trials,)`` first.
 
     Attributes:
-        candidate: whose rule, by place in the population.
+        candidate: whose rule, by place in the population; a lifetime of -1 is not lived, and what it returns is 0.
         updates: length.
         key: of the lifetime.
         params: of the environment (the level).
@@ -82,9 +83,13 @@ class Population:
         def run(candidates: Any, trials: Trials) -> Life:
             trials = trials._replace(key=jax.random.wrap_key_data(trials.key))
 
-            def one(trial: Trials) -> Life:
+            def lived(trial: Trials) -> Life:
                 rule = jax.tree.map(lambda x: x[trial.candidate], candidates)
                 return live(learner, rule, trial.hyper, trial.params, trial.updates, trial.key, episodes)
+
+            def one(trial: Trials) -> Life:
+                nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lived, trial))
+                return jax.lax.cond(trial.candidate >= 0, lived, lambda _: nothing, trial)
 
             size = chunk()
             return jax.lax.map(one, trials, batch_size=size) if size else jax.lax.map(one, trials)

@@ -94,16 +94,8 @@ class ArrayStore(Store):
         """Return the rule that the strategy's state stands for at the last checkpoint."""
         config = self.fact("config")
         step, arrays = self.arrays()
-        steps = dict(self.steps())
-        provenance = {
-            "origin": "rulesmith",
-            "method": f"{config['rule']} by {config['strategy']}",
-            "environments": list(config["environments"]),
-            "horizon": list(config["horizon"]),
-            "seed": config["seed"],
-            "generations": step,
-        }
-        evidence = {"fitness in the search (0 random, 1 PPO)": steps[step]["center"]}
+        provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
+        provenance |= {"seed": config["seed"], "generations": step, **self._where()}
         kind = "lpg" if config["rule"].endswith("lpg") else "drift"
         return Objective(
             f"found-{config['rule']}",
@@ -112,8 +104,16 @@ class ArrayStore(Store):
             description=f"{config['rule'].upper()} found by {config['strategy']}",
             agent=config["agent"],
             provenance=provenance,
-            evidence=evidence,
+            evidence=self._evidence(step),
         )
+
+    def _where(self) -> dict[str, Any]:
+        """Return what the rule was found on, for its provenance."""
+        config = self.fact("config")
+        return {"environments": list(config["environments"]), "horizon": list(config["horizon"])}
+
+    def _evidence(self, step: int) -> dict[str, Any]:
+        return {"fitness in the search (0 random, 1 PPO)": dict(self.steps())[step]["center"]}
 
     def digest(self) -> str:
         """Return a hash of the rule's arrays, 32 hexadecimal digits."""

@@ -82,8 +82,10 @@ class Record:
     """One step of a run, as observers see it. `states` are those after the step."""
 
     step: int
+    tasks: Any
     candidates: Any
     feedback: Any
+    scores: Any
     metrics: dict[str, Any]
     states: States
 
@@ -120,7 +122,7 @@ def run(
             curriculum.update(states.curriculum, tasks, evaluation.scores),
             evaluation.state,
         )
-        record = Record(step, candidates, evaluation.feedback, evaluation.metrics, states)
+        record = Record(step, tasks, candidates, evaluation.feedback, evaluation.scores, evaluation.metrics, states)
         for observer in observers:
             observer(record)
     return states

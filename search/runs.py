@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .array_store import ArrayStore
+from .level_store import LevelStore
 from .program_store import ProgramStore
 from .store import Store
 
@@ -15,6 +16,7 @@ def open_run(directory: Path) -> ProgramStore | ArrayStore:
     Raises:
         RulesmithError: there is no run; see `Store.open`.
     """
+    kinds: dict[str | None, type[ArrayStore | ProgramStore]] = {"arrays": ArrayStore, "levels": LevelStore}
     with Store.open(directory) as store:
-        arrays = store.fact("keeps") == "arrays"
-    return ArrayStore.open(directory) if arrays else ProgramStore.open(directory)
+        kind = kinds.get(store.fact("keeps"), ProgramStore)
+    return kind.open(directory)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import engine
+from .array_store import ArrayStore
 from .engine import Curriculum, Observer, Problem, Record, States, Strategy
 
 
@@ -50,3 +51,51 @@ def run_session(
 
     step, states = begin
     engine.run(strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked])
+
+
+def run_with_checkpoints(
+    store: ArrayStore | None,
+    strategy: Strategy,
+    curriculum: Curriculum,
+    problem: Problem,
+    *,
+    key: Any,
+    bound: int | None,
+    minutes: float | None,
+    observers: Sequence[Observer],
+) -> None:
+    """Go on with a run over networks from its last checkpoint, and end with one.
+
+    Args:
+        store: of the run, its `rule_of` set; of several hosts only the first has one, and all follow its states.
+        strategy: of the engine.
+        curriculum: of the engine.
+        problem: of the engine.
+        key: of the run.
+        bound: the last step; None if only time bounds the run.
+        minutes: see `run_session`.
+        observers: see `run_session`; the store need not be among them.
+    """
+    import numpy as np
+
+    from ..meta.population import from_first_host
+
+    first = engine.initial(strategy, curriculum, problem, key)
+    step, states = (store.resume(first) if store else None) or (0, first)
+    step, states = from_first_host((np.int32(step), states))
+    latest: list[Record] = []
+    kept_by: list[Observer] = [store, lambda record: latest.__setitem__(slice(None), [record])] if store else []
+    try:
+        run_session(
+            strategy,
+            curriculum,
+            problem,
+            key=key,
+            begin=(int(step), states),
+            reached=lambda step, _: bound is not None and step >= bound,
+            minutes=minutes,
+            observers=[*kept_by, *observers],
+        )
+    finally:
+        if store and latest and (store.last_state() or (0,))[0] < latest[0].step:
+            store.checkpoint(latest[0].step, latest[0].states)

@@ -28,10 +28,11 @@ from ..engine import Observer
 from ..executors import cache_compilations
 from ..facts import facts_of
 from ..mutation import Limits, checked, inlined
+from ..problems.reference import Reference, measure_reference
 from ..program_store import ProgramStore
 from ..session import run_session
 from ..strategies.evolution import RegularizedEvolution
-from .objective import ObjectiveConfig, Reference, check_horizon, measure_reference
+from .objective import check_horizon
 from .symbolic import Symbolic
 
 CAPACITY = Capacity(statements=24, registers=32)
@@ -266,11 +267,11 @@ def _executor(
     config: DriftSearchConfig, store: ProgramStore, target: Objective | None, status: Callable[[str], None]
 ) -> ReturnExecutor | SlopeExecutor:
     kept = store.fact("reference") or {}
-    settings = ObjectiveConfig(agent=config.agent, entropy=config.entropy, episodes=config.episodes)
     for name in config.environments:
         if name not in kept:
             status(f"compiling {name} and measuring random policies and tuned PPO there")
-            kept[name] = asdict(measure_reference(make(name), settings, config.horizon[1]))
+            measured = ("drift", config.agent, config.episodes, config.entropy, config.horizon[1])
+            kept[name] = asdict(measure_reference(make(name), *measured))
             store.add_fact("reference", kept)
     references = [Reference(**kept[name]) for name in config.environments]
     if target is None:

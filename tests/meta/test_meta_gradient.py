@@ -10,7 +10,7 @@ import pytest
 from rulesmith import RulesmithError
 from rulesmith.envs.environment import make
 from rulesmith.meta.lpg_learner import LpgLearner, LpgSettings
-from rulesmith.meta.meta_gradient import MetaGradient, MetaSettings
+from rulesmith.meta.meta_gradient import MetaGradient, MetaSettings, Newborn
 from rulesmith.programs.objective import Shapes
 from rulesmith.results.reporting import run_json
 from rulesmith.search.curricula.lifetimes import draw_lifetimes
@@ -27,25 +27,29 @@ def parts(agents=4, chunk=4, lifetimes=(40, 40), **settings):
         LpgLearner(ENV, LpgSettings(workers=8, steps=10)), 40.0, MetaSettings(chunk=chunk, updates=3, **settings)
     )
 
-    def born(seed):
-        drawn = draw_lifetimes(ENV, lifetimes, (1, agents), jax.random.key(seed))
-        return meta.born(drawn.keys[0], jax.tree.map(lambda x: x[0], drawn.params), drawn.updates[0])
+    def drawn(seed):
+        found = draw_lifetimes(ENV, lifetimes, (1, agents), jax.random.key(seed))
+        return Newborn(np.zeros(agents, bool), jax.tree.map(lambda x: x[0], found.params), found.updates[0])
 
-    return meta, born
+    def born(seed):
+        newborn = drawn(seed)
+        return meta.born(jax.random.split(jax.random.key(seed), agents), newborn.level, newborn.total)
+
+    return meta, born, drawn
 
 
 def test_the_chunk_changes_nothing_but_memory():
     results = []
     for chunk in (1, 2, 4):
-        meta, born = parts(chunk=chunk)
-        gradient, living, *_ = meta.step(RULE, born(0), born(1), jax.random.key(2))
+        meta, born, drawn = parts(chunk=chunk)
+        gradient, living, _ = meta.step(RULE, born(0), drawn(1), jax.random.key(2))
         results.append((gradient, living.agent.params))
     for other in results[1:]:
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5), results[0], other)
 
 
 def test_the_gradient_is_that_of_the_loss():
-    meta, born = parts(agents=1)
+    meta, born, _ = parts(agents=1)
     living = jax.tree.map(lambda x: x[0], born(0))
     loss = jax.jit(lambda rule: meta._live(rule, living, jax.random.key(5))[0])
     gradient = jax.grad(lambda rule: meta._live(rule, living, jax.random.key(5))[0])(RULE)
@@ -61,10 +65,10 @@ def test_critics_learn():
     meta = MetaGradient(LpgLearner(env, LpgSettings(workers=8, steps=10)), 1e-3, MetaSettings(updates=1))
     levels = jax.tree.map(lambda x: np.stack([x, x]), env.params)
     born = meta.born(jax.random.split(jax.random.key(0), 2), levels, np.full(2, 10_000))
-    living = born
+    living, stay = born, Newborn(np.zeros(2, bool), levels, np.full(2, 10_000))
     for i in range(80):
         before = living.critic
-        _, living, *_ = meta.step(RULE, living, born, jax.random.key(i))
+        _, living, _ = meta.step(RULE, living, stay, jax.random.key(i))
         moved = [float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, living.critic)))]
         assert max(moved) > 0
     values = [
@@ -76,17 +80,41 @@ def test_critics_learn():
 
 
 def test_agents_whose_life_is_over_make_room():
-    meta, born = parts(lifetimes=(5, 5))  # two meta-steps of three updates
-    living = born(0)
-    over = []
+    meta, born, drawn = parts(lifetimes=(5, 5))  # two meta-steps of three updates
+    living, vacant, over = born(0), np.zeros(4, bool), []
     for i in range(4):
-        _, living, _, ended = meta.step(RULE, living, born(10 + i), jax.random.key(i))
-        over.append(bool(ended.all()))
-        assert ended.all() or not ended.any()
+        _, living, seen = meta.step(RULE, living, drawn(10 + i)._replace(vacant=vacant), jax.random.key(i))
+        vacant = np.asarray(seen.over)
+        assert vacant.all() or not vacant.any()
+        over.append(bool(vacant.all()))
     assert over == [False, True, False, True]
-    fresh = born(13)
-    np.testing.assert_array_equal(living.clock.done, fresh.clock.done)
-    jax.tree.map(np.testing.assert_array_equal, living.level, fresh.level)
+    one = np.array([True, False, False, True])
+    _, later, _ = meta.step(RULE, living, drawn(20)._replace(vacant=one), jax.random.key(9))
+    np.testing.assert_array_equal(later.clock.done, np.where(one, 3, 9))
+    for new, given, old in zip(*map(jax.tree.leaves, (later.level, drawn(20).level, living.level)), strict=True):
+        np.testing.assert_array_equal(new[one], given[one])
+        np.testing.assert_array_equal(new[~one], old[~one])
+
+
+def test_an_agent_that_diverged_makes_room_and_has_no_share_in_the_gradient():
+    meta, born, drawn = parts(agents=4, chunk=2)
+    living = born(0)
+    spoilt = jax.tree.map(lambda x: x.at[3].set(jnp.nan), living.agent.params)
+    gradient, _, seen = meta.step(
+        RULE, living._replace(agent=living.agent._replace(params=spoilt)), drawn(1), jax.random.key(2)
+    )
+    assert seen.over.tolist() == [False, False, False, True] == (~seen.sound).tolist()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_devices_share_the_chunks():
+    found = []
+    for count in (1, 2):
+        meta, born, drawn = parts(chunk=2)
+        meta._devices = jax.devices()[:count]
+        found.append(jax.tree.map(np.asarray, meta.step(RULE, born(0), drawn(1), jax.random.key(2))))
+    # Not bit for bit: a loop over one chunk is compiled otherwise than a loop over two.
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), *found)
 
 
 def test_descent_is_adam_and_does_not_follow_nan():

@@ -1,0 +1,1 @@
+"""What candidates are worth: the problems of the engine that train agents."""

@@ -1,0 +1,87 @@
+"""What returns in an environment are measured by: random policies' and tuned PPO's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...envs.environment import Environment
+from ...programs import RulesmithError, rule_file
+
+SMALL = {"workers": 16, "steps": 32, "minibatches": 4, "widths": (32, 32)}
+"""Settings of small agents, for short lifetimes."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What returns in an environment are measured by, at the longest horizon.
+
+    Attributes:
+        random: mean return of a policy that has learned nothing.
+        ppo: of tuned PPO.
+        learning_rate: PPO's best, which agents under a learned drift use too.
+    """
+
+    random: float
+    ppo: float
+    learning_rate: float
+
+    def normalized(self, returns: Any) -> Any:
+        """Return 0 for random, 1 for PPO."""
+        return (returns - self.random) / max(abs(self.ppo - self.random), 1e-6) * np.sign(self.ppo - self.random or 1)
+
+
+def measure_reference(
+    env: Environment, kind: str, agent: Mapping[str, Any], episodes: int, entropy: float, steps: float
+) -> Reference:
+    """Return random's and tuned PPO's returns in an environment after a number of steps.
+
+    PPO is tuned over six learning rates, four seeds each.
+
+    Args:
+        env: the environment.
+        kind: of the rules that are measured by it: PPO's agents are theirs, for drifts; for LPG as many workers of its
+            own.
+        agent: settings of the agents.
+        episodes: that a last policy is judged by.
+        entropy: weight of PPO's entropy bonus.
+        steps: of a lifetime.
+
+    Raises:
+        RulesmithError: PPO learns nothing there in so many steps.
+    """
+    import jax
+
+    from ...meta.drift_learner import Hyper
+    from ...meta.learners import learner_for, settings_of
+    from ...meta.population import Population, Trials
+    from ..curricula.lifetimes import draw_lifetimes
+
+    if kind != "drift":
+        agent = {**SMALL, "workers": settings_of(kind, agent).workers}
+    learner = learner_for(env, rule_file.find_objective("ppo-clip"), agent)
+    run = Population(learner, episodes)
+    updates = max(1, round(steps / (learner.workers * learner.steps)))
+    seeds = 4
+    drawn = draw_lifetimes(env, (updates, updates), (1, seeds), jax.random.key(10_000))
+    rates = [0.0, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]  # the first is the policy that learns nothing
+    rate, seed = np.repeat(rates, seeds).astype(np.float32), np.tile(np.arange(seeds), len(rates))
+    trials = Trials(
+        np.zeros(len(rate), np.int32),
+        np.where(rate > 0, updates, 0).astype(np.int32),
+        drawn.keys[0][seed],
+        jax.tree.map(lambda x: x[0][seed], drawn.params),
+        Hyper(rate, np.full(len(rate), entropy, np.float32)),
+    )
+    nothing = {"none": np.zeros((1, 1), np.float32)}
+    random, *means = run(nothing, trials).final.reshape(len(rates), seeds).mean(axis=1).tolist()
+    best = int(np.argmax(np.nan_to_num(means, nan=-np.inf)))
+    if not means[best] > random:
+        raise RulesmithError(
+            f"PPO learns nothing in {env.name} within {steps:,.0f} steps, so no return can be measured by it; "
+            "give a longer --horizon or another --env"
+        )
+    return Reference(random, means[best], rates[1 + best])
