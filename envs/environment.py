@@ -86,9 +86,9 @@ def make(name: str, **options: Any) -> Environment:
     """Return an environment by name.
 
     Args:
-        name: of gymnax (``"CartPole-v1"``), of brax (``"brax/ant"``), of the grid-world (``"grid/small"``), or the
-            import path of one of your own (``"my_module:my_environment"``, an `Environment` or a function of no
-            arguments that returns one).
+        name: of gymnax (``"CartPole-v1"``), of brax (``"brax/ant"``), of the grid-world (``"grid/small"``), the path
+            of a level's file (``"my_level.toml"``), or the import path of an environment of your own
+            (``"my_module:my_environment"``, an `Environment` or a function of no arguments that returns one).
         **options: `backend` for brax ("spring", "positional", "generalized", "mjx").
 
     Raises:
@@ -96,6 +96,11 @@ def make(name: str, **options: Any) -> Environment:
     """
     if ":" in name:
         return imported(name, Environment, "environment")
+    if name.endswith(".toml"):
+        from .gridworld.levels import make_level
+
+        _no_more(name, options)
+        return make_level(name)
     family, _, rest = name.partition("/")
     if family == "brax":
         from .brax_environments import BACKENDS, NAMES, make_brax

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..environment import Environment
 from .dynamics import environment_of
@@ -173,5 +175,20 @@ def make_grid(name: str) -> Environment:
         bound = distribution.steps if isinstance(distribution.steps, int) else distribution.steps[1]
         level = distribution.draw(jax.random.key(0))
         return environment_of(full, level, tabular=True, max_steps=bound, draw=distribution.draw)
-    level = (TABULAR | RANDOM)[name]
-    return environment_of(full, level, tabular=name in TABULAR, max_steps=int(level.steps))
+    return _environment_of_one(full, (TABULAR | RANDOM)[name])
+
+
+def make_level(path: str) -> Environment:
+    """Return the environment of a level's file: tabular if every object has a place on the map.
+
+    Raises:
+        RulesmithError: see `level_file.read`.
+    """
+    from . import level_file
+
+    return _environment_of_one(path, level_file.read(Path(path)))
+
+
+def _environment_of_one(name: str, level: Level) -> Environment:
+    tabular = bool((np.asarray(level.places) >= 0).all())
+    return environment_of(name, level, tabular=tabular, max_steps=int(level.steps))

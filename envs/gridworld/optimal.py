@@ -96,32 +96,24 @@ def starts(level: Level) -> Bool[Array, " cells"]:
     return jnp.where(level.start < 0, free, jnp.arange(free.size) == level.start)
 
 
-def reachable(level: Level, moves: np.ndarray = NINE) -> Bool[Array, " cells"]:
-    """Return the cells that can be entered within an episode, or are where one may begin."""
-    there = neighbours(level, moves)
-
-    def spread(carry: Any) -> Any:
-        time, seen, _ = carry
-        wider = seen.at[there].max(seen[:, None])
-        return time + 1, wider, (wider != seen).any()
-
-    first = (jnp.int32(0), starts(level), jnp.bool_(True))
-    return jax.lax.while_loop(lambda carry: carry[2] & (carry[0] < level.steps), spread, first)[1]
-
-
 def solvable(level: Level, moves: np.ndarray = NINE) -> Bool[Array, ""]:
     """Return whether some object with a positive reward can be collected in an episode at all.
 
-    An object with a random place counts if more than one cell can be reached. May be jitted and vmapped over levels.
+    An object with a random place can if the agent can move. May be jitted and vmapped over levels.
     """
-    seen = reachable(level, moves)
     there = neighbours(level, moves)
-    # An object on the only cell where an episode begins is entered on coming back, so another cell must be near.
-    entered = jnp.zeros(seen.shape, bool).at[there].max((seen & (level.steps > 0))[:, None] & (there != _own(there)))
-    fixed = entered[jnp.clip(jnp.asarray(level.places), 0)]
-    reached = jnp.where(jnp.asarray(level.places) < 0, entered.any(), fixed)
+    moved = there != jnp.arange(len(there))[:, None]
+
+    def spread(carry: Any) -> Any:
+        left, seen, _ = carry
+        wider = seen.at[there].max(seen[:, None])
+        return left - 1, wider, (wider != seen).any()
+
+    # All cells but the last step's, which enters the object's: one that an episode begins on is entered coming back.
+    before = jax.lax.while_loop(
+        lambda carry: carry[2] & (carry[0] > 1), spread, (jnp.asarray(level.steps), starts(level), jnp.bool_(True))
+    )[1]
+    entered = jnp.zeros(before.shape, bool).at[there].max(before[:, None] & moved)
+    places = jnp.asarray(level.places)
+    reached = jnp.where(places < 0, entered.any(), entered[jnp.clip(places, 0)])
     return (jnp.asarray(level.exists) & (jnp.asarray(level.rewards) > 0) & reached).any()
-
-
-def _own(there: Array) -> Array:
-    return jnp.arange(len(there))[:, None]
