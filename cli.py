@@ -98,6 +98,27 @@ def environments() -> None:
 
 
 @app.command
+def level(
+    name: Positional[Annotated[str, arg(metavar="LEVEL")]],
+    seed: int = 0,
+    png: Path | None = None,
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None,
+) -> None:
+    """Show a level of the grid-world: its map, what is possible there; write it as a picture or a file to edit.
+
+    Args:
+        name: a level's file, a named level (dense, longer, ...), or a distribution (all, mazes, ...), of which one is
+            drawn.
+        seed: of that draw.
+        png: a picture to write.
+        output: a level file (.toml) to write.
+    """
+    from .results.level_reporting import show_level
+
+    _print(show_level(name, seed, png, output))
+
+
+@app.command
 def vocabulary() -> None:
     """Print every word of the language, as a Markdown table."""
     from .programs.vocabulary import table
@@ -169,6 +190,7 @@ def export(rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"
 def compare(
     rules: Positional[tuple[str, ...]],
     env: UseAppendAction[tuple[str, ...]] = (),
+    levels: UseAppendAction[tuple[str, ...]] = (),
     horizon: UseAppendAction[tuple[float, ...]] = (),
     seeds: int = 10,
     trials: int = 8,
@@ -176,11 +198,13 @@ def compare(
     json: Path | None = None,
     devices: int | None = None,
 ) -> None:
-    """Compare objectives: agents trained by each, equally tuned, against tuned PPO.
+    """Compare objectives: agents trained by each, equally tuned, against tuned PPO (and A2C, if one is an LPG).
 
     Args:
         rules: published objectives, rule files, or runs.
         env: an environment; may be given several times.
+        levels: levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
+            seed gets one that no search has drawn, a named level (dense, ...), or a level's file.
         horizon: length of a lifetime in environment steps; may be given several times.
         seeds: lifetimes of each rule on each task, at its best setting.
         trials: settings of the agents tried of each rule on each task, three seeds each.
@@ -194,6 +218,7 @@ def compare(
     from .search.executors import available_cores
 
     use_cores(devices or available_cores())
+    env += tuple(name if name.endswith(".toml") else f"grid/{name}" for name in levels)
     _print(run_comparison(rules, env, horizon, seeds=seeds, trials=trials, agent=agent, output=json))
 
 

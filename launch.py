@@ -162,6 +162,79 @@ def objective(
     )
 
 
+@discover.command
+def curriculum(
+    rule: Literal["lpg", "ta-lpg"] = "lpg",
+    levels: str | None = None,
+    score: str | None = None,
+    optimizer: str | None = None,
+    antagonist: str | None = None,
+    preset: str = "demo",
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    agents: int | None = None,
+    buffer: int | None = None,
+    edit: float | None = None,
+    devices: int | None = None,
+) -> None:
+    """Search a general rule of reinforcement learning on levels that are chosen for what can be learned there.
+
+    Ctrl-C is safe: the last whole step is kept, and the same command with --resume goes on.
+
+    Args:
+        rule: lpg (a recurrent net instead of a loss), ta-lpg (which also knows how much time is left).
+        levels: all, small, medium, large, mazes; or module:environment, one of your own with `draw`.
+        score: which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
+            levels), frozen (those that the buffer was first filled with).
+        optimizer: meta-gradient, or es (open-es), pgpe, snes, sep-cma-es: antithetic pairs live whole lives.
+        antagonist: the objective whose agents say what return is possible: a2c, ppo-clip, a rule file.
+        preset: demo (1.5 minutes), standard (an hour), or paper (the published scale, for accelerators).
+        minutes: stop after so long; the preset's own bound by default, unless --steps is given.
+        steps: stop after so many meta-steps, counted from the run's start.
+        seed: of the run.
+        out: the run's directory; by default a new one under runs/.
+        resume: go on with the run in --out (by default the latest), with the config it began with.
+        agents: that live at once, each on a level of its own; candidates, for es.
+        buffer: levels that are kept for replay.
+        edit: share of new levels that are small changes of replayed ones.
+        devices: cores to use; by default all.
+    """
+    from .meta.population import use_cores
+    from .results.curriculum_display import CurriculumDisplay
+    from .search.executors import available_cores
+    from .search.methods import curriculum as method
+
+    _above_zero(minutes=minutes, steps=steps, devices=devices, agents=agents, buffer=buffer)
+    use_cores(devices or available_cores())
+    config, preset_minutes = method.preset(preset)
+    optimizer = {"es": "open-es"}.get(optimizer or "", optimizer)
+    given = {"levels": levels, "score": score, "optimizer": optimizer, "antagonist": antagonist, "seed": seed}
+    many = _chosen({"agents": agents}, resume)
+    if many and optimizer not in (None, method.META_GRADIENT):
+        many = {"es": replace(config.es, population=agents)}
+    replay = _chosen({"capacity": buffer, "edit": edit}, resume)
+    config = replace(config, rule=rule, replay=replace(config.replay, **replay), **many, **_chosen(given, resume))
+    if minutes is None and steps is None:
+        minutes = preset_minutes
+    directory = _directory(out, resume, "curriculum")
+    display = CurriculumDisplay(directory, budget=steps, minutes=minutes)
+    _search(
+        display,
+        lambda: method.discover(
+            config,
+            directory,
+            steps=steps,
+            minutes=minutes,
+            resume=resume,
+            observers=[display],
+            status=display.status,
+        ),
+    )
+
+
 def distill(
     rule: Positional[Annotated[str, arg(metavar="RULE")]],
     env: UseAppendAction[tuple[str, ...]] = (),

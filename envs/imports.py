@@ -26,7 +26,10 @@ def imported(path: str, kind: type[Kind], what: str) -> Kind:
         found: Any = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise RulesmithError(f"{what} {path!r} cannot be imported: {error}") from None
-    made: Any = found() if callable(found) and not isinstance(found, kind) else found
+    try:
+        made: Any = found() if callable(found) and not isinstance(found, kind) else found
+    except TypeError as error:
+        raise RulesmithError(f"{what} {path!r} cannot be made by calling it: {error}") from None
     if not isinstance(made, kind):
         raise RulesmithError(f"{path!r} is a {type(made).__name__}, not a rulesmith {kind.__name__}")
     return made

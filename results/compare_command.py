@@ -39,8 +39,8 @@ def run_comparison(
     if not environments or not horizons:
         raise RulesmithError("name at least one --env and one --horizon, in environment steps")
     rules = [_objective(name) for name in names]
-    if BASELINE not in [rule.name for rule in rules]:
-        rules.append(rule_file.find_objective(BASELINE))
+    baselines = [BASELINE, *(["a2c"] if any(rule.kind == "lpg" for rule in rules) else [])]
+    rules += [rule_file.find_objective(name) for name in baselines if name not in [rule.name for rule in rules]]
     shared = _shared(agent) if agent else next((dict(rule.agent) for rule in rules if rule.arrays), {})
     cache_compilations()
     found = compare(

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from ..programs import RulesmithError, rule_file
 from ..search.array_store import ArrayStore
+from ..search.level_store import LevelStore
 from ..search.program_store import ProgramStore
 from ..search.runs import open_run
 from . import pictures
+from .curriculum_reporting import run_text as curriculum_run_text
 from .objective_reporting import run_text as objective_run_text
 from .reporting import run_text
 
@@ -45,7 +47,12 @@ def write_report(directory: Path, output: Path, comparison: Path | None = None) 
         RulesmithError: there is no run, it has found nothing yet, or a file cannot be read or written.
     """
     with open_run(directory) as store:
-        parts = _generations(store) if isinstance(store, ArrayStore) else _programs(store, directory)
+        if isinstance(store, LevelStore):
+            parts = _curriculum(store)
+        elif isinstance(store, ArrayStore):
+            parts = _generations(store)
+        else:
+            parts = _programs(store, directory)
         method = store.fact("method")
     if comparison:
         parts += _comparison(comparison)
@@ -93,6 +100,26 @@ def _generations(store: ArrayStore) -> list[Any]:
             pictures.pull_curves(rule, ppo, 1.0),
             pictures.pull_curves(rule, ppo, -1.0),
         ]
+    return parts
+
+
+def _curriculum(store: LevelStore) -> list[Any]:
+    from . import curriculum_pictures as figures
+
+    lives = list(store.lives())
+    score = store.fact("config")["score"]
+    parts: list[Any] = [_section("What was searched and found"), _text(curriculum_run_text(store))]
+    if store.held_out():
+        parts += [_section("How it came about"), figures.held_out_curve(store)]
+    if any(row.score is not None for row in lives):
+        parts += [
+            _section("Which levels it chose", "Rewards green above 0, red below, deeper the larger they are."),
+            figures.score_bands(lives, score),
+            *figures.gallery(store, lives),
+            figures.replay_shares(lives),
+        ]
+        scatter = figures.regret_scatter(store, lives)
+        parts += [scatter] if scatter else []
     return parts
 
 

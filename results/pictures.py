@@ -10,16 +10,16 @@ import numpy as np
 from ..programs.objective import Objective
 from .objective_reporting import MOMENTS, slopes
 
-_LAYOUT = {"template": "plotly_white", "margin": {"l": 60, "r": 20, "t": 50, "b": 50}, "height": 420}
-_COLOURS = ("#1f5fa8", "#d1622b", "#3a8f3a", "#7a4fa3", "#888888")
+LAYOUT = {"template": "plotly_white", "margin": {"l": 60, "r": 20, "t": 50, "b": 50}, "height": 420}
+COLOURS = ("#1f5fa8", "#d1622b", "#3a8f3a", "#7a4fa3", "#888888")
 
 
 def curve(title: str, lines: Mapping[str, Sequence[float]], x: str, y: str, step: float = 1.0) -> Any:
     """Return a figure of named lines over 0, step, 2 step, ..."""
     import plotly.graph_objects as go
 
-    figure = go.Figure(layout={**_LAYOUT, "title": title, "xaxis_title": x, "yaxis_title": y})
-    for (name, values), colour in zip(lines.items(), _COLOURS * 9, strict=False):
+    figure = go.Figure(layout={**LAYOUT, "title": title, "xaxis_title": x, "yaxis_title": y})
+    for (name, values), colour in zip(lines.items(), COLOURS * 9, strict=False):
         figure.add_scatter(
             x=[i * step for i in range(len(values))], y=list(values), name=name, line={"color": colour}, mode="lines"
         )
@@ -56,7 +56,7 @@ def drift_map(objective: Objective) -> Any:
         )
         figure.update_xaxes(title_text="ratio r", row=1, col=i)
     figure.update_yaxes(title_text="advantage A", row=1, col=1)
-    return figure.update_layout(**_LAYOUT, title="the drift: how much is taken from r A")
+    return figure.update_layout(**LAYOUT, title="the drift: how much is taken from r A")
 
 
 def pull_curves(objective: Objective, reference: Objective, advantage: float) -> Any:
@@ -65,9 +65,9 @@ def pull_curves(objective: Objective, reference: Objective, advantage: float) ->
 
     ratios = np.linspace(0.4, 2.0, 161)
     title = f"pull on the ratio, A - d drift / d r, for A = {advantage:+g}"
-    figure = go.Figure(layout={**_LAYOUT, "title": title, "xaxis_title": "ratio r", "yaxis_title": "pull"})
+    figure = go.Figure(layout={**LAYOUT, "title": title, "xaxis_title": "ratio r", "yaxis_title": "pull"})
     moments = MOMENTS if objective.timed else (0.0,)
-    for moment, colour in zip(moments, _COLOURS, strict=False):
+    for moment, colour in zip(moments, COLOURS, strict=False):
         name = f"{objective.name}, {moment:.0%} of the lifetime" if objective.timed else objective.name
         line = {"color": colour}
         figure.add_scatter(x=ratios, y=slopes(objective, ratios, advantage, moment), name=name, line=line)

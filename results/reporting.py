@@ -20,9 +20,10 @@ from ..programs.objective import Objective
 from ..programs.rule import Rule
 from ..search.archive import Entry
 from ..search.array_store import ArrayStore
+from ..search.level_store import LevelStore
 from ..search.runs import open_run
 from ..search.store import FILE
-from . import objective_reporting
+from . import curriculum_reporting, objective_reporting
 from .layout import code, facts_table, table
 from .objective_reporting import objective_json, objective_text
 
@@ -117,6 +118,8 @@ def _entry_json(entry: Entry, losses: dict[str, float]) -> dict[str, Any]:
 def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
     """Return a run as JSON: what it is, its hall of fame and Pareto front; with `stats`, clock and versions too."""
     with open_run(directory) as store:
+        if isinstance(store, LevelStore):
+            return curriculum_reporting.run_json(store, stats=stats)
         if isinstance(store, ArrayStore):
             return objective_reporting.run_json(store, stats=stats)
         archive, front = store.archive(), store.front()
@@ -145,6 +148,8 @@ def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
 def run_text(directory: Path) -> Group:
     """Return a run for the terminal."""
     with open_run(directory) as store:
+        if isinstance(store, LevelStore):
+            return curriculum_reporting.run_text(store)
         if isinstance(store, ArrayStore):
             return objective_reporting.run_text(store)
         archive, front, counts = store.archive(), store.front(), store.counts()

@@ -79,6 +79,21 @@ def profile(scores: Scores, thresholds: Float[np.ndarray, " n"]) -> Float[np.nda
     return np.mean([(np.asarray(row)[:, None] > thresholds).mean(axis=0) for row in scores], axis=0)
 
 
+def rank_correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], seed: int = 0) -> Estimate:
+    """Return Spearman's rank correlation of pairs, which the bootstrap draws anew; 0 if all of one are equal."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Estimate(0.0, 0.0, 0.0)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, len(x), (RESAMPLES, len(x)))
+    ranks = [stats.rankdata(values[drawn], axis=1) for values in (x, y)]
+    a, b = (r - r.mean(axis=1, keepdims=True) for r in ranks)
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    found = (a * b).sum(axis=1) / np.where(scale > 0, scale, 1.0)
+    low, high = np.quantile(found, (0.025, 0.975))
+    value = np.asarray(stats.spearmanr(x, y)[0])
+    return Estimate(float(value), float(low), float(high))
+
+
 def _bootstrapped(rows: tuple[np.ndarray, ...], statistic: object, seed: int) -> Estimate:
     value = float(statistic(*rows))  # pyright: ignore[reportCallIssue]
     if all(np.ptp(row) == 0 for row in rows):

@@ -1,0 +1,72 @@
+"""Levels of the grid-world for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Group
+from rich.text import Text
+
+from ..envs.gridworld import DISTRIBUTIONS, NAMES, Level, level_file, pictures
+from ..envs.gridworld.levels import RANDOM, TABULAR
+from ..envs.gridworld.optimal import optimal_return, solvable
+from ..programs import RulesmithError, rule_file
+from ..programs.errors import nearest
+
+_COLOURS = {pictures.WALL: "bright_black", pictures.START: "bold blue", pictures.FREE: "dim"}
+
+
+def find_level(name: str, seed: int) -> Level:
+    """Return a level by its file, its name, or drawn from a distribution.
+
+    Raises:
+        RulesmithError: there is none.
+    """
+    import jax
+
+    if name.endswith(".toml"):
+        return level_file.read(Path(name))
+    if name in DISTRIBUTIONS:
+        return jax.tree.map(np.asarray, DISTRIBUTIONS[name].draw(jax.random.key(seed)))
+    if name not in NAMES:
+        raise RulesmithError(
+            f"no level {name!r}{nearest(name, NAMES)}; there are {', '.join(NAMES)}, or a file (.toml)"
+        )
+    return (TABULAR | RANDOM)[name]
+
+
+def level_text(level: Level) -> Text:
+    """Return a level's map in colours, and its objects."""
+    colours = dict(_COLOURS)
+    for i, reward in enumerate(np.asarray(level.rewards)):
+        colours[pictures.LETTERS[i]] = "bold green" if reward > 0 else "bold red"
+    lines = pictures.text(level)
+    rows, _, rest = lines.partition("\n\n")
+    text = Text()
+    for mark in rows:
+        text.append(mark, colours.get(mark, ""))
+    return text.append(f"\n\n{rest}")
+
+
+def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> Group:
+    """Return what to print of a level, and write it as asked.
+
+    Raises:
+        RulesmithError: there is no such level, or a file cannot be written.
+    """
+    level = find_level(name, seed)
+    lines = []
+    if (np.asarray(level.places)[np.asarray(level.exists)] >= 0).all():
+        lines.append(f"the optimal return is {optimal_return(level):.4f}, exactly")
+    if not solvable(level):
+        lines.append("no object with a positive reward can be reached")
+    if png:
+        pictures.write_png(level, png)
+        lines.append(f"{png}: a picture of it")
+    if output:
+        if output.suffix != ".toml":
+            raise RulesmithError(f"{output}: a level file is a .toml")
+        rule_file.write_text(output, level_file.dumps(level))
+        lines.append(f"{output}: the level, to edit")
+    return Group(level_text(level), Text("\n".join(lines)))
