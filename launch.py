@@ -31,6 +31,7 @@ def symbolic(
     init: str | None = None,
     tasks: tuple[str, ...] | None = None,
     strategy: Literal["evolution", "random", "constants"] | None = None,
+    curriculum: Literal["fixed", "regret"] | None = None,
 ) -> None:
     """Search programs that train networks better than tuned AdamW does.
 
@@ -47,12 +48,14 @@ def symbolic(
         init: start from a published rule or a rule file; by default AdamW without bias correction.
         tasks: names, sets (search, selection, held-out) or import paths (module:attribute).
         strategy: evolution, or a baseline to compare it with: random, constants.
+        curriculum: fixed (all programs are tried on the same tasks), or regret (first on the task where the best one
+            does worst against tuned AdamW, and on the others only if they beat it there).
     """
     from .results.display import ProgramDisplay
     from .search.methods import symbolic as method
 
     config, preset_minutes = method.preset(preset)
-    chosen = {"seed": seed, "init": init, "tasks": tasks, "strategy": strategy}
+    chosen = {"seed": seed, "init": init, "tasks": tasks, "strategy": strategy, "curriculum": curriculum}
     config = replace(config, **_chosen(chosen, resume))
     _above_zero(minutes=minutes, programs=programs, workers=workers)
     if minutes is None and programs is None:

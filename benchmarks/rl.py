@@ -161,7 +161,7 @@ def overhead():
     total = dict.fromkeys(("ask", "tell", "__call__", "evaluate", "sample"), 0.0)
     for (file, _, name), row in stats.items():
         if name in total and (
-            "strategies" in file or "array_store" in file or "methods" in file or "curricula" in file
+            "strategies" in file or "array_store" in file or "problems" in file or "curricula" in file
         ):
             total[name] += row[3]
     own = sum(total[name] for name in ("ask", "tell", "__call__", "sample"))
@@ -171,7 +171,101 @@ def overhead():
     )
 
 
-BENCHMARKS = {f.__name__: f for f in (rejax, population, rollouts, overhead)}
+PUBLIC = {"lpg": 10_600, "ta-lpg": 21_600}
+"""Environment steps a second of the public code of LPG and TA-LPG, measured on such a machine (two cores)."""
+
+
+def meta_config(**changes):
+    from dataclasses import replace
+
+    from rulesmith.search.methods import curriculum
+
+    return replace(curriculum.PRESETS["paper"][0], probe=10**6, **changes)
+
+
+def meta_steps(config, count, skip):
+    """Return seconds before the first step's end, mean seconds of a step after `skip`, and a step's env-steps."""
+    import jax
+    from rulesmith.search import engine
+    from rulesmith.search.methods.curriculum import parts_of
+
+    parts, key, times = parts_of(config), jax.random.key(0), []
+    states = engine.initial(parts.strategy, parts.curriculum, parts.problem.inner, key)
+
+    def observe(record):
+        times.append((time.perf_counter(), record.metrics["env_steps"]))
+
+    began = time.perf_counter()
+    until = lambda step, _: step >= count  # noqa: E731
+    three = (parts.strategy, parts.curriculum, parts.problem.inner)
+    engine.run(*three, key=key, states=states, step=0, until=until, observers=[observe])
+    seconds = (times[-1][0] - times[skip - 1][0]) / (count - skip)
+    return times[0][0] - began, seconds, sum(steps for _, steps in times[skip:]) / (count - skip)
+
+
+def lpg():
+    """LPG by meta-gradients at the public settings: 32 agents, 64 workers, 20 steps, K = 5, GRU 256, levels `all`."""
+    from rulesmith.meta.population import use_cores
+
+    use_cores(2)
+    compiled, seconds, steps = meta_steps(meta_config(agents=32, score="random", updates=(100, 100)), 6, 2)
+    rate = steps / seconds
+    print(
+        f"LPG {rate:,.0f} env-steps/s, a step in {seconds:.2f} s (the first, with compiling, {compiled:.1f} s); the "
+        f"public code {PUBLIC['lpg']:,}: {rate / PUBLIC['lpg']:.1f} times"
+    )
+
+
+def ta_lpg():
+    """TA-LPG by evolution strategies: 8 candidates, 16 workers, GRU 256, levels `all`, lives of 25 to 50 updates."""
+    from dataclasses import replace
+
+    from rulesmith.meta.population import use_cores
+
+    use_cores(2)
+    config = meta_config(rule="ta-lpg", optimizer="open-es", score="random", updates=(25, 50), agent={"workers": 16})
+    compiled, seconds, steps = meta_steps(replace(config, es=replace(config.es, population=8)), 8, 2)
+    rate = steps / seconds
+    print(
+        f"TA-LPG {rate:,.0f} env-steps/s (the first generation, with compiling, {compiled:.1f} s); the public code "
+        f"{PUBLIC['ta-lpg']:,}: {rate / PUBLIC['ta-lpg']:.1f} times"
+    )
+
+
+def groove():
+    """A meta-step with algorithmic regret against one with random levels, over lifetimes: public sizes, and small."""
+    from rulesmith.meta.population import use_cores
+    from rulesmith.search.curricula.level_buffer import ReplaySettings
+
+    use_cores(2)
+    public = {"agents": 32, "updates": (10, 100), "replay": ReplaySettings(capacity=200)}
+    small = {**public, "hidden": 64, "agent": {"workers": 16}}
+    for name, sizes, count in (("64 workers, GRU 256", public, 40), ("16 workers, GRU 64", small, 120)):
+        seconds = {
+            score: meta_steps(meta_config(score=score, **sizes), count, 12)[1]
+            for score in ("algorithmic-regret", "random")
+        }
+        print(
+            f"{name}: {ratio:.2f} times ({seconds['algorithmic-regret']:.2f} s, {seconds['random']:.2f} s)", flush=True
+        )
+
+
+def memory():
+    """The most memory that a meta-step of 512 agents of 64 workers takes, GRU 256."""
+    import resource
+
+    from rulesmith.meta.population import use_cores
+
+    use_cores(2)
+    _, seconds, steps = meta_steps(meta_config(agents=512, score="random", updates=(100, 100)), 2, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"512 agents of 64 workers: {peak:.1f} GiB at most, a step in {seconds:.0f} s "
+        f"({steps / seconds:,.0f} env-steps/s)"
+    )
+
+
+BENCHMARKS = {f.__name__: f for f in (rejax, population, rollouts, overhead, lpg, ta_lpg, groove, memory)}
 
 
 def main():

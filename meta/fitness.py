@@ -43,6 +43,25 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Focus:
+    """Tasks to try a program on first, and the program that it has to beat there. Plain data.
+
+    Attributes:
+        tasks: names.
+        fitness: of the program to beat.
+        losses: of that, by task, relative to tuned AdamW's.
+    """
+
+    tasks: tuple[str, ...]
+    fitness: float
+    losses: dict[str, float]
+
+    def estimate(self, losses: dict[str, float]) -> float:
+        """Return a program's fitness from its losses on the tasks in focus: the other's, times how they compare."""
+        return self.fitness * _geometric_mean({name: losses[name] / self.losses[name] for name in self.tasks})
+
+
+@dataclass(frozen=True)
 class Protocol:
     """How programs are tried. Plain data, so that it can be sent to other processes.
 
@@ -72,9 +91,14 @@ class Fitness:
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
 
-    def __call__(self, program: Program, reference: Reference) -> Score:
-        """Return the program's score; never raises for what a program does."""
+    def __call__(self, program: Program, reference: Reference, focus: Focus | None = None) -> Score:
+        """Return the program's score; never raises for what a program does.
+
+        With a focus, a program that does not beat the other there is stopped, its fitness estimated.
+        """
         protocol = self.protocol
+        first = focus.tasks if focus else ()
+        tasks = (*first, *(name for name in protocol.tasks if name not in first))
         try:
             pilot = self._pilot(program)
             best = int(np.argmin(pilot))
@@ -84,14 +108,16 @@ class Fitness:
             if relative > protocol.hopeless_pilot:
                 return Score(relative, f"hopeless after the pilot: {relative:.3f}", {})
             losses: dict[str, float] = {}
-            for name in protocol.tasks:
+            for name in tasks:
                 loss = self._task(program, name, [PILOT_SIZES[best] * factor for factor in FACTORS], relative=True)
                 losses[name] = loss / reference.tasks[name]
                 fitness = _geometric_mean(losses)
                 if not math.isfinite(fitness):
                     return Score(math.inf, f"diverges on {name} at every step size", losses)
-                if fitness > protocol.hopeless and len(losses) < len(protocol.tasks):
+                if fitness > protocol.hopeless and len(losses) < len(tasks):
                     return Score(fitness, f"hopeless after {name}: {fitness:.3f}", losses)
+                if focus and len(losses) == len(first) and (fitness := focus.estimate(losses)) >= focus.fitness:
+                    return Score(fitness, f"no better than the best on {', '.join(first)}: {fitness:.3f}", losses)
             return Score(_geometric_mean(losses), "", losses)
         except ProgramError as error:
             return Score(math.inf, str(error), {})

@@ -50,7 +50,8 @@ class ProgramStore(Store):
                 )
             )
         insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 13)})"
-        self.write(record.step, record.metrics, _encode(record.states.strategy), insert, rows)
+        state = {**_encode(record.states.strategy), "curriculum": record.states.curriculum}
+        self.write(record.step, record.metrics, state, insert, rows)
 
     def resume(self) -> tuple[int, States] | None:
         """Return the last step and its states, the problem's being its cache; None before the first step."""
@@ -71,7 +72,7 @@ class ProgramStore(Store):
             for name in ("members", "archive")
         )
         population = Population(members, archive, value["proposed"], value["since_restart"], value["restarts"])
-        return step, States(population, None, cache)
+        return step, States(population, value.get("curriculum"), cache)
 
     def candidates(self, wanted: set[int] | None = None) -> Iterator[tuple[Candidate | None, Score, tuple[str, str]]]:
         """Yield candidates in order with their scores and (digest, fingerprint).

@@ -14,6 +14,8 @@ from ...meta.score import Score
 from ...programs import Program, RulesmithError, rule_file
 from ...programs.errors import nearest
 from ..candidates import Candidate, Feedback
+from ..curricula.fixed import Fixed
+from ..curricula.regret_tasks import RegretTasks
 from ..engine import Evaluation, Observer
 from ..executors import Executor, Pool, available_cores
 from ..facts import facts_of
@@ -45,6 +47,9 @@ class SymbolicConfig:
         batch: children bred from one snapshot of the population.
         restart: programs between restarts.
         statements: the most statements of a program.
+        curriculum: "fixed" (every program is tried on the same tasks), or "regret" (first where the best program does
+            worst against tuned AdamW, and on the others only if it beats the best there).
+        focus: tasks that are tried first, for "regret".
         seed: of the run.
     """
 
@@ -57,6 +62,8 @@ class SymbolicConfig:
     batch: int = 64
     restart: int = 50_000
     statements: int = 40
+    curriculum: Literal["fixed", "regret"] = "fixed"
+    focus: int = 1
     seed: int = 0
 
 
@@ -94,7 +101,9 @@ class Symbolic:
         return {}
 
     def evaluate(self, state: dict[str, Score], candidates: Sequence[Candidate], tasks: Any, key: Any) -> Evaluation:
-        """Score the candidates: from the cache where the digest or the fingerprint is known, else by training.
+        """Score the candidates: from the cache where digest or fingerprint is known, else by training.
+
+        The tasks are their `Focus`, or None.
 
         The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
         """
@@ -121,7 +130,8 @@ class Symbolic:
                 waiting[mark] = candidate
                 sources.append("evaluated")
         bred = time.perf_counter()
-        scores = self.executor.map([("score", c.program.to_flat_text(), self.reference) for c in waiting.values()])
+        jobs = [("score", c.program.to_flat_text(), (self.reference, tasks)) for c in waiting.values()]
+        scores = self.executor.map(jobs)
         trained = time.perf_counter()
         state.update(zip(waiting, scores, strict=True))
         state.update({digest: state[mark] for digest, mark in fingerprints.items()})
@@ -130,7 +140,7 @@ class Symbolic:
             for c, source in zip(candidates, sources, strict=True)
         ]
         metrics = {"own_seconds": bred - started, "training_seconds": trained - bred}
-        return Evaluation(state, feedback, None, metrics)
+        return Evaluation(state, feedback, [told.score for told in feedback], metrics)
 
 
 def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
@@ -145,8 +155,8 @@ def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
                 return fitness.measure_adamw(task, setting)
             case "pilot", text, _:
                 return fitness.measure_pilot(Program.parse(text))
-            case _, text, reference:
-                return fitness(Program.parse(text), reference)
+            case _, text, (reference, focus):
+                return fitness(Program.parse(text), reference, focus)
 
     return evaluate
 
@@ -174,6 +184,16 @@ def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolutio
     return RegularizedEvolution(
         start, config.population, config.tournament, config.batch, config.restart, limits, kinds
     )
+
+
+def make_curriculum(config: SymbolicConfig) -> Fixed | RegretTasks:
+    """Return the curriculum that a config names.
+
+    Raises:
+        RulesmithError: there is no such task, or there are too few.
+    """
+    tasks = checked_tasks(config)
+    return RegretTasks(tasks, config.focus) if config.curriculum == "regret" else Fixed(None)
 
 
 def discover(
@@ -211,7 +231,7 @@ def discover(
             _run(config, store, programs, minutes, workers, observers, status)
         return
     start = start_program(config)
-    checked_tasks(config)
+    make_curriculum(config)
     make_strategy(config, start)
     facts = facts_of("symbolic", asdict(config), (), start=start.to_text())
     with ProgramStore.create(directory, facts) as store:
@@ -259,7 +279,6 @@ def _run(
 
     from ...meta.fitness import Protocol, Reference
     from .. import engine
-    from ..curricula.fixed import Fixed
 
     start = Program.parse(store.fact("start"))
     protocol = Protocol(checked_tasks(config), tuple(range(config.seeds)))
@@ -269,7 +288,7 @@ def _run(
         f"starting {workers} worker{'s' if workers > 1 else ''}, compiling the tasks and measuring tuned AdamW on them"
     )
     executor = Pool(functools.partial(_evaluator, protocol), workers)
-    strategy, curriculum = make_strategy(config, start), Fixed(protocol.tasks)
+    strategy, curriculum = make_strategy(config, start), make_curriculum(config)
 
     try:
         kept = store.fact("reference")
