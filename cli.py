@@ -192,34 +192,42 @@ def compare(
     env: UseAppendAction[tuple[str, ...]] = (),
     levels: UseAppendAction[tuple[str, ...]] = (),
     horizon: UseAppendAction[tuple[float, ...]] = (),
-    seeds: int = 10,
-    trials: int = 8,
+    tasks: tuple[str, ...] = (),
+    seeds: int | None = None,
+    trials: int | None = None,
     agent: tuple[str, ...] = (),
     json: Path | None = None,
     devices: int | None = None,
 ) -> None:
-    """Compare objectives: agents trained by each, equally tuned, against tuned PPO (and A2C, if one is an LPG).
+    """Compare rules, equally tuned: optimizers by --tasks against tuned AdamW, objectives by --env against tuned PPO.
 
     Args:
-        rules: published objectives, rule files, or runs.
+        rules: published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
         env: an environment; may be given several times.
         levels: levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
             seed gets one that no search has drawn, a named level (dense, ...), or a level's file.
         horizon: length of a lifetime in environment steps; may be given several times.
-        seeds: lifetimes of each rule on each task, at its best setting.
-        trials: settings of the agents tried of each rule on each task, three seeds each.
+        tasks: names, sets (held-out) or import paths of networks to train.
+        seeds: runs of each rule on each task, at its best setting; 5 of optimizers, 10 of objectives by default.
+        trials: settings tried of each rule on each task, three seeds each; 16 of optimizers, 8 of objectives.
         agent: settings that all agents share, such as workers=16 steps=32; by default those the first rule that has
             some was found with.
         json: keep all returns, settings and statistics in this file.
         devices: cores to use; by default all.
     """
     from .meta.population import use_cores
-    from .results.compare_command import run_comparison
+    from .results.compare_command import run_comparison, run_training_comparison
     from .search.executors import available_cores
 
+    if tasks:
+        if env or levels or horizon or agent:
+            raise RulesmithError("--tasks compares optimizers, --env and --levels objectives: give one of them")
+        how = {"seeds": seeds or 5, "trials": trials or 16, "workers": devices or available_cores()}
+        _print(run_training_comparison(rules, tasks, **how, output=json))
+        return
     use_cores(devices or available_cores())
     env += tuple(name if name.endswith(".toml") else f"grid/{name}" for name in levels)
-    _print(run_comparison(rules, env, horizon, seeds=seeds, trials=trials, agent=agent, output=json))
+    _print(run_comparison(rules, env, horizon, seeds=seeds or 10, trials=trials or 8, agent=agent, output=json))
 
 
 @app.command

@@ -120,7 +120,8 @@ class Trainer:
         return prepare
 
     @functools.cache  # noqa: B019
-    def _seed(self, seed: int) -> tuple[Any, Array]:
+    def seed(self, seed: int) -> tuple[Any, Array]:
+        """Return a seed's initial weights, and its batches' indices, (steps, batch)."""
         return jax.device_get(self._prepare(jax.random.key(seed)))
 
     def _run(self, make: MakeTransform, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
@@ -191,7 +192,7 @@ class Trainer:
         for begin in range(0, len(pairs), self.runs):
             part = pairs[begin : begin + self.runs]
             padded = part + part[-1:] * (self.runs - len(part))
-            data = jax.tree.map(lambda *leaves: np.stack(leaves), *(self._seed(seed) for _, seed in padded))
+            data = jax.tree.map(lambda *leaves: np.stack(leaves), *(self.seed(seed) for _, seed in padded))
             wanted = np.array([scale for scale, _ in padded], np.float32)
             losses = call(data, wanted, np.bool_(relative), np.int32(steps or self.task.steps))
             results.append(np.asarray(losses)[: len(part)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from scipy.stats import qmc
 from ..envs.tasks import Task
 from ..programs import RulesmithError
 from ..programs.rule import Rule
-from .training import Trainer
+from .training import Factory, Trainer
 
+TUNING_SEEDS = 3
+"""Seeds of a setting in a comparison."""
 TUNED = ("weight_decay",)
 """Hyperparameters that are tuned beside the learning rate, where a rule has a range for them."""
 
@@ -58,15 +60,19 @@ def baseline(rule: str, task: str) -> dict[str, float] | None:
     return None
 
 
-def settings(rule: Rule, trials: int) -> list[dict[str, float]]:
-    """Return the settings tried: points of a Halton sequence, each range on a logarithmic scale.
+def ranges_of(rule: Rule) -> dict[str, tuple[float, float]]:
+    """Return what is tuned of a rule, `learning_rate` first.
 
     Raises:
         RulesmithError: the rule has no range of learning rates.
     """
     if rule.learning_rate is None:
         raise RulesmithError(f"{rule.name} has no range of learning rates; add [tuning] learning_rate = [low, high]")
-    ranges = {"learning_rate": rule.learning_rate, **{n: r for n, r in rule.ranges.items() if n in TUNED}}
+    return {"learning_rate": rule.learning_rate, **{n: r for n, r in rule.ranges.items() if n in TUNED}}
+
+
+def settings(ranges: Mapping[str, tuple[float, float]], trials: int) -> list[dict[str, float]]:
+    """Return the settings tried: points of a Halton sequence, each range on a logarithmic scale."""
     points = qmc.Halton(len(ranges), scramble=False).random(trials + 1)[1:]  # its first point is the corner
     return [
         {n: float(f"{low * (high / low) ** x:.4g}") for (n, (low, high)), x in zip(ranges.items(), point, strict=True)}
@@ -75,16 +81,29 @@ def settings(rule: Rule, trials: int) -> list[dict[str, float]]:
 
 
 def tune(rule: Rule, task: Task, *, trials: int, seeds: int, trainer: Trainer | None = None) -> Tuned:
-    """Return the setting with the smallest mean validation loss.
+    """Return the setting with the smallest mean validation loss."""
+    found = tried(rule, ranges_of(rule), task, trials=trials, seeds=seeds, trainer=trainer or Trainer(task))
+    setting, validation, test = min(found, key=lambda row: row[1])
+    return Tuned(rule.name, task.name, setting, validation, test, trials, seeds)
+
+
+def tried(
+    rule: Rule | Factory,
+    ranges: Mapping[str, tuple[float, float]],
+    task: Task,
+    *,
+    trials: int,
+    seeds: int,
+    trainer: Trainer,
+) -> list[tuple[dict[str, float], float, float]]:
+    """Return every setting tried with its mean losses on validation data (infinite if it diverged) and on test data.
 
     Seeds begin at 1,000: those of a search are others.
     """
-    trainer = trainer or Trainer(task)
-    best: tuple[float, float, dict[str, float]] = (math.inf, math.inf, {})
-    for setting in settings(rule, trials):
+    rows = []
+    for setting in settings(ranges, trials):
         options = dict(setting)
         rate = options.pop("learning_rate")
         losses = trainer.losses(rule, [rate], range(1000, 1000 + seeds), hyperparameters=options)[0].mean(axis=0)
-        if not best[2] or np.nan_to_num(losses[0], nan=np.inf) < best[0]:
-            best = (float(np.nan_to_num(losses[0], nan=np.inf)), float(losses[1]), setting)
-    return Tuned(rule.name, task.name, best[2], best[0], best[1], trials, seeds)
+        rows.append((setting, float(np.nan_to_num(losses[0], nan=np.inf)), float(losses[1])))
+    return rows

@@ -1,4 +1,4 @@
-"""What `rulesmith compare` prints and keeps."""
+"""What `rulesmith compare` prints and keeps: of objectives, and (by `training_compare_text`) of optimizers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def run_comparison(
         RulesmithError: see `compare`; or a rule is no objective.
     """
     if not environments or not horizons:
-        raise RulesmithError("name at least one --env and one --horizon, in environment steps")
+        raise RulesmithError(
+            "name --tasks (of optimizers), or at least one --env or --levels and one --horizon, in environment steps"
+        )
     rules = [_objective(name) for name in names]
     baselines = [BASELINE, *(["a2c"] if any(rule.kind == "lpg" for rule in rules) else [])]
     rules += [rule_file.find_objective(name) for name in baselines if name not in [rule.name for rule in rules]]
@@ -50,11 +52,33 @@ def run_comparison(
         seeds=seeds,
         trials=trials,
         agent=shared,
-        status=lambda line: print(line, file=sys.stderr, flush=True),
+        status=_progress,
     )
     if output:
         rule_file.write_text(output, json.dumps(found.to_dict(), indent=1) + "\n")
     return comparison_text(found)
+
+
+def run_training_comparison(
+    names: Sequence[str], tasks: Sequence[str], *, seeds: int, trials: int, workers: int | None, output: Path | None
+) -> Group:
+    """Compare optimizers and return what to print; with `output`, keep all of it as JSON.
+
+    Raises:
+        RulesmithError: see `compare_optimizers`.
+    """
+    from .training_compare_text import training_comparison_text
+    from .training_comparison import compare_optimizers
+
+    sys.path.insert(0, str(Path.cwd()))  # for optimizers and tasks by import path
+    found = compare_optimizers(names, tasks, seeds=seeds, trials=trials, workers=workers, status=_progress)
+    if output:
+        rule_file.write_text(output, json.dumps(found.to_dict(), indent=1) + "\n")
+    return training_comparison_text(found)
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _objective(name: str) -> Objective:

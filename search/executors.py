@@ -12,8 +12,8 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -85,20 +85,35 @@ class Pool:
         Raises:
             RulesmithError: an item was lost with its worker again and again.
         """
-        results: dict[int, Any] = {}
+        results = dict(self._numbered(items))
+        return [results[i] for i in range(len(items))]
+
+    def each(self, items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield items with their results, as these come.
+
+        Raises:
+            RulesmithError: as `map`.
+        """
+        for i, result in self._numbered(items):
+            yield items[i], result
+
+    def _numbered(self, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        left = set(range(len(items)))
         for _ in range(ATTEMPTS):
-            waiting: dict[int, Future[Any]] = {}
+            waiting: dict[Future[Any], int] = {}
             try:
-                for i, item in enumerate(items):
-                    if i not in results:
-                        waiting[i] = self._pool.submit(_evaluate, item)
-                for i, future in waiting.items():
-                    results[i] = future.result()
-                return [results[i] for i in range(len(items))]
+                for i in sorted(left):
+                    waiting[self._pool.submit(_evaluate, items[i])] = i
+                for future in as_completed(waiting):
+                    result = future.result()
+                    left.discard(waiting[future])
+                    yield waiting[future], result
+                return
             except BrokenProcessPool:
-                for i, future in waiting.items():
-                    if i not in results and future.done() and future.exception() is None:
-                        results[i] = future.result()
+                for future, i in waiting.items():
+                    if i in left and future.done() and not future.cancelled() and future.exception() is None:
+                        left.discard(i)
+                        yield i, future.result()
                 self.close()
                 self._pool = self._start()
         raise RulesmithError(f"workers died {ATTEMPTS} times on one batch (out of memory?); try fewer --workers")

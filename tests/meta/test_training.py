@@ -9,7 +9,7 @@ from rulesmith import Program, load
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.fitness import Fitness, Protocol, Reference
 from rulesmith.meta.training import Trainer
-from rulesmith.meta.tuning import settings, tune
+from rulesmith.meta.tuning import ranges_of, settings, tune
 from rulesmith.search.methods.symbolic import WARM_START
 
 TASK = tasks()["iris-mlp-2k"]
@@ -21,7 +21,7 @@ def trainer():
 
 
 def test_a_training_is_what_a_plain_loop_of_optax_does(trainer):
-    weights, batches = trainer._seed(3)
+    weights, batches = trainer.seed(3)
     tx = optax.adamw(optax.cosine_decay_schedule(0.01, TASK.steps))
     state, update = tx.init(weights), jax.jit(tx.update)
     gradient = jax.jit(jax.grad(TASK.mean_loss))
@@ -84,7 +84,7 @@ def test_a_program_that_fails_costs_only_itself(fitness, reference, update, reas
 
 
 def test_tuning_tries_a_quasi_random_sequence_on_logarithmic_ranges():
-    tried = settings(load("adamw"), 64)
+    tried = settings(ranges_of(load("adamw")), 64)
     assert len(tried) == 64
     low, high = load("adamw").learning_rate
     rates = np.log([s["learning_rate"] for s in tried])

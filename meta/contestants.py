@@ -1,0 +1,95 @@
+"""What a comparison of optimizers is between: rules, and any optimizer by import path, each with its search space."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..programs import RulesmithError
+from ..programs.rule import Rule
+from .training import Factory, MakeTransform
+
+LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1.0), (1e-4, 1e-1)
+"""Ranges of an optimizer that states none of its own."""
+MOST = 3
+"""Hyperparameters that are tuned, at most."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An optimizer to compare.
+
+    Attributes:
+        name: to be shown; of an import path, the attribute.
+        rule: a rule, or a function like `optax.adamw` of a learning rate and hyperparameters.
+        ranges: what is tuned, `learning_rate` first, on a logarithmic scale.
+        digest: a hash of what it computes, as far as that can be known, by which results are kept.
+    """
+
+    name: str
+    rule: Rule | Factory
+    ranges: Mapping[str, tuple[float, float]]
+    digest: str
+
+    def make(self, options: Mapping[str, Any]) -> MakeTransform:
+        """Return the function of (learning rate schedule, total steps) to the optax transform."""
+        if isinstance(self.rule, Rule):
+            own = self.rule
+            return lambda rate, total: own.to_optax(rate, total_steps=total, **options)
+        factory = self.rule
+        return lambda rate, _: factory(rate, **options)
+
+
+def contestant_of_rule(rule: Rule) -> Contestant:
+    """Return a rule as a contestant, with its own ranges: learning rate, weight decay, and one more if it has one."""
+    ranges = {"learning_rate": rule.learning_rate or LEARNING_RATES}
+    ranges |= dict(sorted(rule.ranges.items(), key=lambda item: item[0] != "weight_decay")[: MOST - 1])
+    programs = {label: program.to_text() for label, program in rule.programs.items()}
+    return Contestant(rule.name, rule, ranges, _hash(rule.name, programs, rule.hyperparameters, ranges))
+
+
+def contestant_at(path: str) -> Contestant:
+    """Return the optimizer at an import path, ``module:attribute``.
+
+    Its attribute `search_space`, a mapping of `learning_rate` and hyperparameters to ranges, says what is tuned; by
+    default the learning rate, and the weight decay if it has one.
+
+    Raises:
+        RulesmithError: it cannot be imported, or is no function of a learning rate.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        found = importlib.import_module(module)
+        factory = getattr(found, attribute)
+    except (ImportError, AttributeError) as error:
+        raise RulesmithError(f"optimizer {path!r} cannot be imported: {error}") from None
+    names = list(inspect.signature(factory).parameters) if inspect.isroutine(factory) else []
+    if not names or names[0] != "learning_rate":
+        raise RulesmithError(f"{path!r} is no function of `learning_rate` and hyperparameters, as optax.adamw is")
+    ranges = {"learning_rate": LEARNING_RATES}
+    if "weight_decay" in names:
+        ranges["weight_decay"] = WEIGHT_DECAYS
+    stated: Any = getattr(factory, "search_space", ranges)
+    if not isinstance(stated, Mapping) or "learning_rate" not in stated or len(stated) > MOST:
+        raise RulesmithError(f"{path}: `search_space` maps learning_rate and up to {MOST - 1} more to (low, high)")
+    try:
+        ranges = {str(name): (float(low), float(high)) for name, (low, high) in stated.items()}
+    except (TypeError, ValueError):
+        raise RulesmithError(f"{path}: `search_space` maps names to (low, high)") from None
+    for name, (low, high) in ranges.items():
+        if not 0 < low < high or name not in names:
+            raise RulesmithError(f"{path}: `search_space` has {name} from {low:g} to {high:g}; not a range it can have")
+    try:
+        source = inspect.getsource(found)
+    except (OSError, TypeError):
+        source = ""
+    made: Any = factory
+    return Contestant(attribute, made, ranges, _hash(path, source, getattr(found, "__version__", ""), ranges))
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
