@@ -107,8 +107,8 @@ def level(
     """Show a level of the grid-world: its map, what is possible there; write it as a picture or a file to edit.
 
     Args:
-        name: a level's file, a named level (dense, longer, ...), or a distribution (all, mazes, ...), of which one is
-            drawn.
+        name: a level's file, a named level (dense, longer, ...), a distribution (all, mazes, ...), of which one is
+            drawn, or a run on a curriculum: its level with the highest score (a picture shows more of them).
         seed: of that draw.
         png: a picture to write.
         output: a level file (.toml) to write.

@@ -13,8 +13,15 @@ from ..envs.gridworld.levels import RANDOM, TABULAR
 from ..envs.gridworld.optimal import optimal_return, solvable
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import nearest
+from ..search.level_store import LevelStore
+from ..search.runs import open_run
+from ..search.store import FILE
 
 _COLOURS = {pictures.WALL: "bright_black", pictures.START: "bold blue", pictures.FREE: "dim"}
+
+
+SHOWN = 24
+"""Levels in the picture of a run's."""
 
 
 def find_level(name: str, seed: int) -> Level:
@@ -50,11 +57,15 @@ def level_text(level: Level) -> Text:
 
 
 def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> Group:
-    """Return what to print of a level, and write it as asked.
+    """Return what to print of a level, or of a run's level with the highest score, and write it as asked.
 
     Raises:
         RulesmithError: there is no such level, or a file cannot be written.
     """
+    if output and output.suffix != ".toml":
+        raise RulesmithError(f"{output}: a level file is a .toml")
+    if (Path(name) / FILE).exists():
+        return _levels_of_run(Path(name), png, output)
     level = find_level(name, seed)
     lines = []
     if (np.asarray(level.places)[np.asarray(level.exists)] >= 0).all():
@@ -65,8 +76,25 @@ def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> G
         pictures.write_png(level, png)
         lines.append(f"{png}: a picture of it")
     if output:
-        if output.suffix != ".toml":
-            raise RulesmithError(f"{output}: a level file is a .toml")
         rule_file.write_text(output, level_file.dumps(level))
         lines.append(f"{output}: the level, to edit")
     return Group(level_text(level), Text("\n".join(lines)))
+
+
+def _levels_of_run(directory: Path, png: Path | None, output: Path | None) -> Group:
+    with open_run(directory) as store:
+        if not isinstance(store, LevelStore):
+            raise RulesmithError(f"{directory} is no run of `discover curriculum`, so it has no levels")
+        latest = {row.mark: row for row in store.lives() if row.score is not None}
+        best = sorted(latest.values(), key=lambda row: -(row.score or 0.0))[:SHOWN]
+        levels = [store.level(row.mark) for row in best]
+    if not best:
+        raise RulesmithError(f"{directory}: no life has ended yet, so no level has a score")
+    lines = [f"score {best[0].score:.3f}, the highest of the last scores of {len(latest):,} levels"]
+    if png:
+        pictures.write_gallery(levels, png)
+        lines.append(f"{png}: the {len(levels)} levels with the highest scores, by rows")
+    if output:
+        rule_file.write_text(output, level_file.dumps(levels[0]))
+        lines.append(f"{output}: the level, to edit")
+    return Group(level_text(levels[0]), Text("\n".join(lines)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -87,21 +87,28 @@ def write_png(level: Level, path: Path) -> None:
     Raises:
         RulesmithError: the file cannot be written.
     """
-    from PIL import Image
-
-    try:
-        Image.fromarray(image(level, 40)).save(path, "PNG")
-    except OSError as error:
-        raise RulesmithError(f"{path}: cannot be written: {error.strerror or error}") from None
+    _write(image(level, 40), path)
 
 
-def gallery(levels: list[Level], columns: int, pixels: int = 14) -> Any:
-    """Return levels side by side as one image, on white."""
+def write_gallery(levels: Sequence[Level], path: Path, columns: int = 8, pixels: int = 20) -> None:
+    """Write levels side by side as one PNG file.
+
+    Raises:
+        RulesmithError: the file cannot be written.
+    """
     images = [image(level, pixels) for level in levels]
     side = max(len(picture) for picture in images) + pixels
-    rows = -(-len(images) // columns)
-    sheet = np.full((rows * side, columns * side, 3), 255, np.uint8)
+    sheet = np.full((-(-len(images) // columns) * side, columns * side, 3), 255, np.uint8)
     for i, picture in enumerate(images):
         row, column = divmod(i, columns)
         sheet[row * side : row * side + len(picture), column * side : column * side + len(picture)] = picture
-    return sheet
+    _write(sheet, path)
+
+
+def _write(picture: UInt8[np.ndarray, "height width 3"], path: Path) -> None:
+    from PIL import Image
+
+    try:
+        Image.fromarray(picture).save(path, "PNG")
+    except OSError as error:
+        raise RulesmithError(f"{path}: cannot be written: {error.strerror or error}") from None

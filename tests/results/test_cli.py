@@ -39,6 +39,15 @@ def test_show_check_diff_export(tmp_path):
     assert load(tmp_path / "o.toml").program.digest == load("sgd").program.digest
 
 
+def test_levels_are_shown_and_written(tmp_path):
+    shown = rulesmith("level", "longer", "--png", str(tmp_path / "l.png"), "-o", str(tmp_path / "l.toml")).stdout
+    assert "the optimal return is 9.8316, exactly" in shown
+    assert (tmp_path / "l.png").read_bytes().startswith(b"\x89PNG")
+    again = rulesmith("level", str(tmp_path / "l.toml")).stdout
+    assert "the optimal return is 9.8316, exactly" in again
+    assert "exactly" not in rulesmith("level", "random-dense").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -55,6 +64,18 @@ def test_show_check_diff_export(tmp_path):
         (["discover", "symbolic", "--resume"], "no run under"),
         (["discover", "symbolic", "--resume", "--seed", "3"], "no effect with --resume"),
         (["tune", "adamww"], "did you mean 'adamw'"),
+        (["level", "alll"], "did you mean 'all'"),
+        (["level", "nowhere.toml"], "cannot be read"),
+        (["level", "dense", "-o", "x.txt"], "a .toml"),
+        (["level", "dense", "--png", "/nowhere/x.png"], "cannot be written"),
+        (["discover", "curriculum", "--score", "regrets"], "no score 'regrets'"),
+        (["discover", "curriculum", "--levels", "smal"], "did you mean 'small'"),
+        (["discover", "curriculum", "--buffer", "3"], "smaller than the number of agents"),
+        (["discover", "curriculum", "--optimizer", "es", "--score", "pvl"], "needs agents' critics"),
+        (["discover", "symbolic", "--tasks", "wine-mlp-2k", "--curriculum", "regret"], "name more --tasks"),
+        (["compare", "lion"], "name --tasks"),
+        (["compare", "lion", "--tasks", "wine-mlp-2k", "--env", "CartPole-v1"], "give one of them"),
+        (["compare", "optax:lionn", "--tasks", "wine-mlp-2k"], "cannot be imported"),
     ],
 )
 def test_bad_input_gets_one_line(words, says, tmp_path):

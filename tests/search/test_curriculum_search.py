@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 from rulesmith import RulesmithError, load
-from rulesmith.envs.gridworld import DISTRIBUTIONS
+from rulesmith.envs.gridworld import DISTRIBUTIONS, level_file
 from rulesmith.envs.gridworld.optimal import optimal_return
 from rulesmith.meta.learners import hyper_for, learner_for
 from rulesmith.meta.population import Population
 from rulesmith.programs import rule_file
 from rulesmith.results.html import write_report
+from rulesmith.results.level_reporting import show_level
 from rulesmith.results.reporting import run_json, run_text
 from rulesmith.search.curricula.level_buffer import ReplaySettings
 from rulesmith.search.level_store import LevelStore
@@ -94,6 +95,11 @@ def test_a_run_is_shown_reported_and_loaded(run):
     page = (directory / "report.html").read_text()
     assert "Which levels it chose" in page
     assert "levels with the highest scores" in page
+    show_level(str(directory), 0, directory / "gallery.png", directory / "best.toml")
+    with LevelStore.open(directory) as store:
+        highest = max({row.mark: row for row in store.lives()}.values(), key=lambda row: row.score)
+        assert (directory / "best.toml").read_text() == level_file.dumps(store.level(highest.mark))
+    assert (directory / "gallery.png").stat().st_size > 1000
     rule = load(directory)
     assert rule.kind == "lpg"
     assert rule.provenance["score"] == "algorithmic-regret"
