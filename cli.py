@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from .launch import discover, distill
+from .launch import discover, distill, refine
 from .programs import Program, RulesmithError
 from .programs.objective import Objective
 
@@ -19,6 +19,7 @@ CONFIG = (FlagCreatePairsOff,)
 app = tyro.extras.SubcommandApp()
 app.command(discover, name="discover")
 app.command(distill)
+app.command(refine)
 
 RuleName = Annotated[str, arg(metavar="RULE")]
 

@@ -281,6 +281,54 @@ def distill(
     _search_drifts(base, chosen, out, resume, target, programs, minutes)
 
 
+def refine(
+    runs: Positional[tuple[Path, ...]],
+    output: Annotated[Path, arg(aliases=["-o"])],
+    tasks: tuple[str, ...] = ("selection",),
+    then: tuple[str, ...] = (),
+    finalists: int = 16,
+    rounds: int = 4,
+    name: str | None = None,
+    workers: int | None = None,
+) -> None:
+    """Refine what searches over optimizers found: choose on larger tasks, tune constants, remove what does nothing.
+
+    Args:
+        runs: directories of `discover symbolic`; of each, programs from all of its course take part.
+        output: the rule file (.toml) to write.
+        tasks: names or sets to choose on; never those of a claim.
+        then: still larger ones, for the best quarter.
+        finalists: programs of each run that take part.
+        rounds: of tuning the constants.
+        name: of the rule; by default the file's.
+        workers: processes; by default one for each core.
+    """
+    from rich.console import Console
+
+    from .programs import rule_file
+    from .results.refinement_text import refinement_text
+    from .search.executors import Pool, available_cores
+    from .search.methods import refinement as method
+
+    _above_zero(finalists=finalists, workers=workers)
+    if output.suffix != ".toml":
+        raise RulesmithError(f"{output}: a rule file is a .toml")
+    if not runs:
+        raise RulesmithError("name at least one run's directory")
+    config = method.RefinementConfig(funnel=(tasks, then) if then else (tasks,), finalists=finalists, rounds=rounds)
+    sys.path.insert(0, str(Path.cwd()))  # for tasks by import path
+    console = Console(highlight=False)
+    pool = Pool(method.refinement_evaluator, workers or available_cores())
+    try:
+        result = method.refine(runs, config, pool, lambda line: console.print(line, soft_wrap=True))
+    finally:
+        pool.close()
+    rule_file.write_text(output, rule_file.dumps(method.refined_rule(result, name or output.stem)))
+    console.print(refinement_text(result))
+    console.print(f"\n{output}: the rule. These tasks have chosen it, so no proof yet. Next:", soft_wrap=True)
+    console.print(f"  rulesmith compare {output} lion --tasks held-out", soft_wrap=True)
+
+
 def _search_drifts(
     base: Any,
     chosen: dict[str, Any],
@@ -375,4 +423,4 @@ def _search(display: Any, discover: Callable[[], None]) -> None:
     display.end()
 
 
-__all__ = ["discover", "distill"]
+__all__ = ["discover", "distill", "refine"]

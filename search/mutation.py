@@ -104,10 +104,10 @@ def _pick(rng: random.Random, choices: list) -> object:
 
 
 def _literal(rng: random.Random) -> float:
-    return _rounded(_pick(rng, _COMMON) * 2.0 ** rng.gauss(0, 1) * (1 if rng.random() < 0.8 else -1))  # pyright: ignore
+    return rounded(_pick(rng, _COMMON) * 2.0 ** rng.gauss(0, 1) * (1 if rng.random() < 0.8 else -1))  # pyright: ignore
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Return the value to four significant digits: constants stay readable, and nearly equal ones meet in the cache."""
     if not math.isfinite(value) or abs(value) > _LARGEST:
         return math.copysign(_LARGEST, value)
@@ -155,7 +155,7 @@ def _change(program: Program, rng: random.Random, *, constants: bool) -> Program
     i, j = places[int(rng.random() * len(places))]
     old = rows[i][j]
     if isinstance(old, float) and (constants or rng.random() < 0.5):
-        new: Operand = _rounded(old * 2.0 ** rng.gauss(0, 1))
+        new: Operand = rounded(old * 2.0 ** rng.gauss(0, 1))
     else:
         new = _operand(rng, _names(program, i))
     row = (*rows[i][:j], new, *rows[i][j + 1 :])

@@ -192,7 +192,7 @@ def make_curriculum(config: SymbolicConfig) -> Fixed | RegretTasks:
     Raises:
         RulesmithError: there is no such task, or there are too few.
     """
-    tasks = checked_tasks(config)
+    tasks = checked_tasks(config.tasks)
     return RegretTasks(tasks, config.focus) if config.curriculum == "regret" else Fixed(None)
 
 
@@ -251,19 +251,19 @@ def start_program(config: SymbolicConfig) -> Program:
     return program
 
 
-def checked_tasks(config: SymbolicConfig) -> tuple[str, ...]:
-    """Return the tasks' names and import paths, sets unfolded.
+def checked_tasks(names: Sequence[str]) -> tuple[str, ...]:
+    """Return tasks' names and import paths, sets unfolded.
 
     Raises:
-        RulesmithError: there is no such task.
+        RulesmithError: there is no such task, or none is named.
     """
     from ...envs.tasks import SETS, find
 
-    names = [member for name in config.tasks for member in SETS.get(name, (name,))]
-    if not names:
+    found = [member for name in names for member in SETS.get(name, (name,))]
+    if not found:
         raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
-    find(names)
-    return tuple(names)
+    find(found)
+    return tuple(found)
 
 
 def _run(
@@ -281,7 +281,7 @@ def _run(
     from .. import engine
 
     start = Program.parse(store.fact("start"))
-    protocol = Protocol(checked_tasks(config), tuple(range(config.seeds)))
+    protocol = Protocol(checked_tasks(config.tasks), tuple(range(config.seeds)))
     key = jax.random.key(config.seed)
     workers = workers or available_cores()
     status(
