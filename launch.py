@@ -32,6 +32,10 @@ def symbolic(
     tasks: tuple[str, ...] | None = None,
     strategy: Literal["evolution", "random", "constants"] | None = None,
     curriculum: Literal["fixed", "regret"] | None = None,
+    executor: Literal["pool", "ray"] = "pool",
+    address: str | None = None,
+    cores: int = 1,
+    gpus: float = 0.0,
 ) -> None:
     """Search programs that train networks better than tuned AdamW does.
 
@@ -50,6 +54,10 @@ def symbolic(
         strategy: evolution, or a baseline to compare it with: random, constants.
         curriculum: fixed (all programs are tried on the same tasks), or regret (first on the task where the best one
             does worst against tuned AdamW, and on the others only if they beat it there).
+        executor: pool (processes of this machine), or ray (a Ray cluster; needs the extra `ray`).
+        address: of the Ray cluster's head, HOST:PORT or auto; by default one is started on this machine.
+        cores: that a worker takes, on Ray.
+        gpus: that a worker takes, on Ray.
     """
     from .results.display import ProgramDisplay
     from .search.methods import symbolic as method
@@ -60,6 +68,11 @@ def symbolic(
     _above_zero(minutes=minutes, programs=programs, workers=workers)
     if minutes is None and programs is None:
         minutes = preset_minutes
+    cluster = method.Cluster(address, cores, gpus) if executor == "ray" else None
+    if not cluster and (address or cores != 1 or gpus):
+        raise RulesmithError("--address, --cores and --gpus are for --executor ray")
+    if cluster and workers:
+        raise RulesmithError("--workers is for --executor pool; on Ray there are as many as the cluster has room for")
     directory = _directory(out, resume, "symbolic")
     display = ProgramDisplay(directory, budget=programs, minutes=minutes)
     _search(
@@ -70,6 +83,7 @@ def symbolic(
             programs=programs,
             minutes=minutes,
             workers=workers,
+            cluster=cluster,
             resume=resume,
             observers=[display],
             status=display.status,

@@ -24,13 +24,16 @@ from ..programs import RulesmithError
 ATTEMPTS = 3
 """Times that an item is tried on workers that die before the run gives up."""
 
-_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 class Executor(Protocol):
     """Maps an evaluator over items."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many evaluations run at once."""
+        ...
 
     def map(self, items: Sequence[Any]) -> list[Any]:
         """Return the evaluator's results, in the order of the items."""
@@ -150,7 +153,7 @@ def _initialize(places: Any, build: bytes, parent: int) -> None:
     core = places.get()
     if core is not None:
         os.sched_setaffinity(0, {core})
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_THREAD}"  # before jax is imported
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}"  # before jax is imported
     cache_compilations()
     _evaluator = pickle.loads(build)()
 

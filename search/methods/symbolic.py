@@ -85,6 +85,27 @@ PRESETS: dict[str, tuple[SymbolicConfig, float]] = {
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster to evaluate on; see `ray_executor.RayPool`.
+
+    Attributes:
+        address: of its head; None starts one on this machine.
+        cores: that a worker takes.
+        gpus: that a worker takes.
+    """
+
+    address: str | None = None
+    cores: int = 1
+    gpus: float = 0.0
+
+
+def _on_ray(build: Callable[[], Callable[[Any], Any]], cluster: Cluster) -> Executor:
+    from ..ray_executor import RayPool
+
+    return RayPool(build, cluster.address, cluster.cores, cluster.gpus)
+
+
+@dataclass(frozen=True)
 class Symbolic:
     """The problem: programs are worth their `Score`; the state is the cache of scores by digest.
 
@@ -203,6 +224,7 @@ def discover(
     programs: int | None = None,
     minutes: float | None = None,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     resume: bool = False,
     observers: Sequence[Observer] = (),
     status: Callable[[str], None] = lambda _: None,
@@ -215,6 +237,7 @@ def discover(
         programs: stop after so many, counted from the start of the run, at the end of the batch.
         minutes: stop after so long, counted from now, at the end of a batch.
         workers: processes; by default one for each core.
+        cluster: where evaluations run instead.
         resume: go on with the run in `directory`.
         observers: see each step, after the store.
         status: told what is going on before the first step.
@@ -228,14 +251,14 @@ def discover(
                 raise RulesmithError(f"{directory} is not a run of `discover symbolic`")
             fields = store.fact("config")
             config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
-            _run(config, store, programs, minutes, workers, observers, status)
+            _run(config, store, programs, minutes, workers, cluster, observers, status)
         return
     start = start_program(config)
     make_curriculum(config)
     make_strategy(config, start)
     facts = facts_of("symbolic", asdict(config), (), start=start.to_text())
     with ProgramStore.create(directory, facts) as store:
-        _run(config, store, programs, minutes, workers, observers, status)
+        _run(config, store, programs, minutes, workers, cluster, observers, status)
 
 
 def start_program(config: SymbolicConfig) -> Program:
@@ -272,6 +295,7 @@ def _run(
     programs: int | None,
     minutes: float | None,
     workers: int | None,
+    cluster: Cluster | None,
     observers: Sequence[Observer],
     status: Callable[[str], None],
 ) -> None:
@@ -283,11 +307,10 @@ def _run(
     start = Program.parse(store.fact("start"))
     protocol = Protocol(checked_tasks(config.tasks), tuple(range(config.seeds)))
     key = jax.random.key(config.seed)
-    workers = workers or available_cores()
-    status(
-        f"starting {workers} worker{'s' if workers > 1 else ''}, compiling the tasks and measuring tuned AdamW on them"
-    )
-    executor = Pool(functools.partial(_evaluator, protocol), workers)
+    build = functools.partial(_evaluator, protocol)
+    executor = _on_ray(build, cluster) if cluster else Pool(build, workers or available_cores())
+    many = "s" if executor.workers > 1 else ""
+    status(f"starting {executor.workers} worker{many}, compiling the tasks and measuring tuned AdamW on them")
     strategy, curriculum = make_strategy(config, start), make_curriculum(config)
 
     try:
