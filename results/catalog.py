@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ..programs import rule_file
 from ..programs.objective import Objective
 from ..programs.rule import Rule
+
+
+def called(given: str, name: str) -> str:
+    """Return what a comparison calls a rule: a run's by its directory, since all that runs find have like names."""
+    if not Path(given).is_dir():
+        return name
+    words = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(given).resolve().name)[:60]
+    return words if words[:1].isalpha() else f"run-{words}"
 
 
 def load(rule: str | Path) -> Rule | Objective:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..programs import RulesmithError, rule_file
 from ..programs.objective import Objective
 from ..search.executors import cache_compilations
 from . import statistics
-from .catalog import load
+from .catalog import called, load
 from .comparison import BASELINE, Comparison, compare
 from .layout import table
 
@@ -85,7 +86,7 @@ def _objective(name: str) -> Objective:
     rule = load(name)
     if not isinstance(rule, Objective):
         raise RulesmithError(f"{name} is an optimizer; `compare` takes objectives of reinforcement learning")
-    return rule
+    return replace(rule, name=called(name, rule.name))
 
 
 def _shared(words: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from ..programs import RulesmithError, rule_file
 from ..programs.rule import Rule
 from ..search.executors import Pool
 from . import statistics
-from .catalog import load
+from .catalog import called, load
 
 BASELINE = "adamw"
 SCALES = ((5_000, "up to 5k weights"), (50_000, "5k to 50k"), (10**12, "above 50k"))
@@ -45,7 +45,7 @@ def contestant(name: str) -> Contestant:
     rule = load(name)
     if not isinstance(rule, Rule):
         raise RulesmithError(f"{name} is an objective of reinforcement learning; compare it with --env, not --tasks")
-    return contestant_of_rule(rule)
+    return contestant_of_rule(replace(rule, name=called(name, rule.name)))
 
 
 @dataclass(frozen=True)
