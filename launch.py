@@ -181,7 +181,7 @@ def objective(
 
 @discover.command
 def curriculum(
-    rule: Literal["lpg", "ta-lpg"] = "lpg",
+    rule: Literal["lpg", "ta-lpg"] | None = None,
     levels: str | None = None,
     score: str | None = None,
     optimizer: str | None = None,
@@ -202,11 +202,11 @@ def curriculum(
     Ctrl-C is safe: the last whole step is kept, and the same command with --resume goes on.
 
     Args:
-        rule: lpg (a recurrent net instead of a loss), ta-lpg (which also knows how much time is left).
-        levels: all, small, medium, large, mazes; or module:environment, one of your own with `draw`.
+        rule: lpg (a recurrent net instead of a loss; the default), ta-lpg (which also knows how much time is left).
+        levels: all, small, medium, large, mazes; or module:environment, the grid-world with a `draw` of your own.
         score: which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
             levels), frozen (those that the buffer was first filled with).
-        optimizer: meta-gradient, or es (open-es), pgpe, snes, sep-cma-es: antithetic pairs live whole lives.
+        optimizer: meta-gradient, or es (open-es), pgpe: antithetic pairs live whole lives.
         antagonist: the objective whose agents say what return is possible: a2c, ppo-clip, a rule file.
         preset: demo (1.5 minutes), standard (an hour), or paper (the published scale, for accelerators).
         minutes: stop after so long; the preset's own bound by default, unless --steps is given.
@@ -228,12 +228,13 @@ def curriculum(
     use_cores(devices or available_cores())
     config, preset_minutes = method.preset(preset)
     optimizer = {"es": "open-es"}.get(optimizer or "", optimizer)
-    given = {"levels": levels, "score": score, "optimizer": optimizer, "antagonist": antagonist, "seed": seed}
+    given = {"rule": rule, "levels": levels, "score": score, "optimizer": optimizer, "antagonist": antagonist}
     many = _chosen({"agents": agents}, resume)
     if many and optimizer not in (None, method.META_GRADIENT):
         many = {"es": replace(config.es, population=agents)}
     replay = _chosen({"capacity": buffer, "edit": edit}, resume)
-    config = replace(config, rule=rule, replay=replace(config.replay, **replay), **many, **_chosen(given, resume))
+    chosen = _chosen({**given, "seed": seed}, resume)
+    config = replace(config, replay=replace(config.replay, **replay), **many, **chosen)
     if minutes is None and steps is None:
         minutes = preset_minutes
     directory = _directory(out, resume, "curriculum")
@@ -329,6 +330,8 @@ def refine(
         raise RulesmithError(f"{output}: a rule file is a .toml")
     if not runs:
         raise RulesmithError("name at least one run's directory")
+    rule_file.check_writable(output)
+    method.check_name(name or output.stem)
     config = method.RefinementConfig(funnel=(tasks, then) if then else (tasks,), finalists=finalists, rounds=rounds)
     sys.path.insert(0, str(Path.cwd()))  # for tasks by import path
     console = Console(highlight=False)
@@ -337,8 +340,8 @@ def refine(
         result = method.refine(runs, config, pool, lambda line: console.print(line, soft_wrap=True))
     finally:
         pool.close()
-    rule_file.write_text(output, rule_file.dumps(method.refined_rule(result, name or output.stem)))
     console.print(refinement_text(result))
+    rule_file.write_text(output, rule_file.dumps(method.refined_rule(result, name or output.stem)))
     console.print(f"\n{output}: the rule. These tasks have chosen it, so no proof yet. Next:", soft_wrap=True)
     console.print(f"  rulesmith compare {output} lion --tasks held-out", soft_wrap=True)
 
@@ -380,7 +383,8 @@ def _chosen(options: dict[str, Any], resume: bool, hosts: str | None = None) -> 
     """Return the options that were given; with --resume there must be none, but for hosts that read no store."""
     given = {name: value for name, value in options.items() if value is not None}
     if given and resume and not hosts:
-        name = {"environments": "env", "name": "strategy"}.get(next(iter(given)), next(iter(given)))
+        first = next(iter(given))
+        name = {"environments": "env", "name": "strategy", "capacity": "buffer"}.get(first, first)
         raise RulesmithError(f"--{name} has no effect with --resume: a run keeps the config it began with")
     return given
 

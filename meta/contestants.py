@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from ..programs import RulesmithError
 from ..programs.rule import Rule
 from .training import Factory, MakeTransform
@@ -65,7 +68,7 @@ def contestant_at(path: str) -> Contestant:
     try:
         found = importlib.import_module(module)
         factory = getattr(found, attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise RulesmithError(f"optimizer {path!r} cannot be imported: {error}") from None
     names = list(inspect.signature(factory).parameters) if inspect.isroutine(factory) else []
     if not names or names[0] != "learning_rate":
@@ -88,7 +91,22 @@ def contestant_at(path: str) -> Contestant:
     except (OSError, TypeError):
         source = ""
     made: Any = factory
+    _try(path, made, ranges)
     return Contestant(attribute, made, ranges, _hash(path, source, getattr(found, "__version__", ""), ranges))
+
+
+def _try(path: str, factory: Factory, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raise RulesmithError unless an optimizer can be made and updates weights from gradients alone."""
+
+    def once(weights: Any) -> Any:
+        transform = factory(1e-3, **{name: low for name, (low, _) in ranges.items() if name != "learning_rate"})
+        return transform.update(weights, transform.init(weights), weights)
+
+    try:
+        jax.eval_shape(once, {"a": jnp.ones((2, 3)), "b": jnp.ones(3)})
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise RulesmithError(f"{path} is no optimizer that trains from gradients alone: {reason}") from None
 
 
 def _hash(*parts: Any) -> str:

@@ -114,10 +114,14 @@ class Fitness:
                 fitness = _geometric_mean(losses)
                 if not math.isfinite(fitness):
                     return Score(math.inf, f"diverges on {name} at every step size", losses)
-                if fitness > protocol.hopeless and len(losses) < len(tasks):
+                if len(losses) < len(first):
+                    continue
+                if focus and len(losses) == len(first):
+                    # Measured by the best program's losses there: these are tasks on which that is itself bad.
+                    if (fitness := focus.estimate(losses)) >= focus.fitness:
+                        return Score(fitness, f"no better than the best on {', '.join(first)}: {fitness:.3f}", losses)
+                elif fitness > protocol.hopeless and len(losses) < len(tasks):
                     return Score(fitness, f"hopeless after {name}: {fitness:.3f}", losses)
-                if focus and len(losses) == len(first) and (fitness := focus.estimate(losses)) >= focus.fitness:
-                    return Score(fitness, f"no better than the best on {', '.join(first)}: {fitness:.3f}", losses)
             return Score(_geometric_mean(losses), "", losses)
         except ProgramError as error:
             return Score(math.inf, str(error), {})

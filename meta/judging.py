@@ -103,7 +103,7 @@ def judge(contestant: Contestant, task: Task, trials: int, seeds: int) -> Verdic
         [[setting, _plain(validation)] for setting, validation, _ in found],
         [_plain(loss) for loss in watched.test.tolist()],
         [_plain(loss) for loss in watched.validation.mean(axis=0).tolist()],
-        float((losses <= BASIN * losses.min()).mean()),
+        float((losses <= BASIN * losses.min()).mean()) if np.isfinite(losses).any() else 0.0,
         **means,
         state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) / task.parameters,
         step_seconds=_seconds(own, weights),

@@ -265,6 +265,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def check_writable(path: Path) -> None:
+    """Raise RulesmithError unless a file can be written there: before long work whose end it is."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise RulesmithError(f"{path}: cannot be written: {path.parent} is no folder that one may write to")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all.
 

@@ -60,7 +60,7 @@ class CurriculumDisplay(Display):
         return float(np.nanmean(values[:, 0])), regret
 
     def _held_out(self) -> str:
-        return f"{self.probes[-1]:.3f}" if self.probes else "not yet"
+        return f"{self.probes[-1]:.3f}" if self.probes else "not yet known"
 
     def line(self, record: Record, now: float) -> str:
         """Return the plain line of a step."""
@@ -70,7 +70,7 @@ class CurriculumDisplay(Display):
             lives += f", regret {regret:.3f}"
         buffer = record.states.curriculum
         levels = f"{int(buffer.filled.sum()):,} levels kept"
-        return f"{self._head(record, now)}; held-out levels {self._held_out()} of the optimum; {lives}; {levels}"
+        return f"{self._head(record, now)}; held-out levels {self._held_out()}; {lives}; {levels}"
 
     def panel(self, record: Record, now: float) -> Panel:
         """Return the live panel: held-out levels, the last lives, the buffer."""
@@ -79,7 +79,7 @@ class CurriculumDisplay(Display):
         rows = table(*names, right=names)
         scores = buffer.score[buffer.filled & buffer.evaluated]
         rows.add_row(
-            f"{self._held_out()} of the optimum",
+            self._held_out(),
             f"{returns:.3f}" if self.recent else "-",
             f"{regret:.3f}" if np.isfinite(regret) else "-",
             f"{int(buffer.filled.sum()):,} of {len(buffer.filled):,}",
@@ -92,7 +92,9 @@ class CurriculumDisplay(Display):
             rows,
             Text(),
             Text(sparkline(self.probes), style="cyan"),
-            Text("share of the optimal return on levels kept out of the search, by step"),
+            Text(
+                "held-out levels: share of the optimal return that agents reach there (mean return where none is known)"
+            ),
             Text(f"{self.diverged} agents diverged; return and regret are of the last {len(self.recent)} lives"),
         ]
         return Panel(Group(*body), title="curriculum", title_align="left", width=min(self.console.width, 120))

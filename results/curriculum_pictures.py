@@ -22,7 +22,7 @@ def held_out_curve(store: LevelStore) -> Any:
 
     probes, fixed = store.held_out(), store.fact("held_out")
     figure = go.Figure(layout={**LAYOUT, "title": "levels kept out of the search", "xaxis_title": "step"})
-    figure.update_yaxes(title_text="share of the optimal return")
+    figure.update_yaxes(title_text=fixed["unit"])
     steps, shares = zip(*probes, strict=True)
     figure.add_scatter(x=steps, y=shares, name="agents of the rule", line={"color": COLOURS[0]}, mode="lines+markers")
     for name, key, colour in (

@@ -52,7 +52,7 @@ def run_text(store: LevelStore) -> Group:
     probes, fixed = [share for _, share in store.held_out()], store.fact("held_out")
     if probes:
         parts += [
-            Text("\nshare of the optimal return on levels kept out of the search, by step", style="bold"),
+            Text(f"\n{fixed['unit']} on levels kept out of the search, by step", style="bold"),
             Text(sparkline(probes), style="cyan"),
             Text(
                 f"first {probes[0]:.3f}, last {probes[-1]:.3f}; agents that learn nothing {fixed['random']:.3f}, those "

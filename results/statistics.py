@@ -52,6 +52,29 @@ def aggregate(scores: Scores, seed: int = 0) -> Estimate:
     return _bootstrapped(_strata(scores), statistic, seed)
 
 
+def relative(ours: Scores, theirs: Scores, seed: int = 0) -> Estimate:
+    """Return the interquartile mean of losses relative to another's, and its interval.
+
+    On each task, losses are divided by the other's interquartile mean there; the bootstrap draws the seeds of both
+    sides anew, so that the noise of what is divided by counts as well.
+
+    Raises:
+        ValueError: a task has fewer than two seeds, or the tasks differ in number.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError("both need losses on the same tasks")
+    count = len(ours)
+
+    def statistic(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        scaled = [
+            x / np.expand_dims(interquartile_mean(y, axis=axis), axis)
+            for x, y in zip(rows[:count], rows[count:], strict=True)
+        ]
+        return interquartile_mean(np.concatenate(scaled, axis=axis), axis=axis)
+
+    return _bootstrapped((*_strata(ours), *_strata(theirs)), statistic, seed)
+
+
 def improvement(ours: Scores, theirs: Scores, seed: int = 0) -> Estimate:
     """Return the probability that a run of ours scores higher than one of theirs on the same task, ties counting half.
 

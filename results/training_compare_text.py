@@ -23,7 +23,8 @@ def training_comparison_text(found: TrainingComparison) -> Group:
     note = (
         f"{found.seeds} seeds each, test losses at the end of the schedule, after {found.trials} settings tried of "
         f"every optimizer on every task. Tuned: {tuned}.\n"
-        "Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean."
+        "Brackets are 95% stratified bootstrap intervals over the seeds of both sides; ± is the standard error of the "
+        "mean; a diverged run counts as a thousand times AdamW's worst."
     )
     parts = [_losses(found), _overall(found), _scales(found), _profile(found), _measures(found)]
     return Group(*(item for part in parts if part is not None for item in (part, Text())), Text(note))
@@ -35,9 +36,13 @@ def _losses(found: TrainingComparison) -> Table:
     for i, task in enumerate(found.tasks):
         cells = []
         for name in names:
-            losses = np.array([np.nan if x is None else x for x in found.verdicts[name][i].losses])
-            error = np.nanstd(losses, ddof=1) / np.sqrt(len(losses)) if np.isfinite(losses).sum() > 1 else np.nan
-            cells.append(f"{np.nanmean(losses):.4f} ±{error:.4f}" if np.isfinite(losses).any() else "diverges")
+            every = found.verdicts[name][i].losses
+            losses = np.array([loss for loss in every if loss is not None])
+            if len(losses) == len(every):
+                error = losses.std(ddof=1) / np.sqrt(len(losses))
+                cells.append(f"{losses.mean():.4f} ±{error:.4f}")
+            else:
+                cells.append(f"{len(every) - len(losses)} of {len(every)} diverge")
         rows.add_row(task.name, f"{task.parameters:,}", *cells)
     return rows
 
@@ -45,18 +50,18 @@ def _losses(found: TrainingComparison) -> Table:
 def _overall(found: TrainingComparison) -> Table:
     columns = ("interquartile mean of loss / AdamW's", "better than AdamW in", "wins on", "reaches AdamW's loss after")
     rows = table("optimizer", *columns)
-    base = found.relative(BASELINE)
+    base = found.losses(BASELINE)
     for name in found.verdicts:
-        scores = found.relative(name)
         if name == BASELINE:
-            rows.add_row(name, str(statistics.aggregate(scores)))
+            rows.add_row(name, "1 by definition")
             continue
-        wins = int((scores.mean(axis=1) < base.mean(axis=1)).sum())
+        losses = found.losses(name)
+        wins = int((losses.mean(axis=1) < base.mean(axis=1)).sum())
         shares = [found.steps_to_baseline(name, i) for i in range(len(found.tasks))]
         reached = [share for share in shares if share is not None]
         after = f"{np.median(reached):.0%} of its steps, on {len(reached)} tasks" if reached else "never"
-        better = str(statistics.improvement(-scores, -base))
-        rows.add_row(name, str(statistics.aggregate(scores)), better, f"{wins} of {len(base)} tasks", after)
+        better = str(statistics.improvement(-losses, -base))
+        rows.add_row(name, str(found.estimate(name)), better, f"{wins} of {len(base)} tasks", after)
     return rows
 
 
@@ -66,7 +71,8 @@ def _scales(found: TrainingComparison) -> Table | None:
         return None
     rows = table("by size of the network", *groups)
     for name in found.verdicts:
-        rows.add_row(name, *(str(statistics.aggregate(found.relative(name, members))) for members in groups.values()))
+        if name != BASELINE:
+            rows.add_row(name, *(str(found.estimate(name, members)) for members in groups.values()))
     return rows
 
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -66,13 +67,21 @@ class TrainingComparison:
     trials: int
     seeds: int
 
-    def relative(self, name: str, tasks: Sequence[int] | None = None) -> Float[np.ndarray, "tasks seeds"]:
-        """Return test losses over the mean of tuned AdamW's; infinite where a run diverged."""
+    def losses(self, name: str, tasks: Sequence[int] | None = None) -> Float[np.ndarray, "tasks seeds"]:
+        """Return test losses; a diverged run counts as a thousand times the worst of AdamW's that did not."""
         rows = []
         for i in range(len(self.tasks)) if tasks is None else tasks:
-            base = np.mean([np.inf if loss is None else loss for loss in self.verdicts[BASELINE][i].losses])
-            rows.append([np.inf if loss is None else loss / base for loss in self.verdicts[name][i].losses])
-        return np.minimum(np.array(rows, float), 1e3)  # a diverged run counts as a thousand times worse
+            worst = max((loss for loss in self.verdicts[BASELINE][i].losses if loss is not None), default=1.0)
+            rows.append([1e3 * worst if loss is None else loss for loss in self.verdicts[name][i].losses])
+        return np.array(rows, float)
+
+    def relative(self, name: str) -> Float[np.ndarray, "tasks seeds"]:
+        """Return losses over the interquartile mean of tuned AdamW's on the same task."""
+        return self.losses(name) / statistics.interquartile_mean(self.losses(BASELINE), axis=1)[:, None]
+
+    def estimate(self, name: str, tasks: Sequence[int] | None = None) -> statistics.Estimate:
+        """Return the interquartile mean of the loss relative to tuned AdamW's, with its interval."""
+        return statistics.relative(self.losses(name, tasks), self.losses(BASELINE, tasks))
 
     def scales(self) -> dict[str, list[int]]:
         """Return tasks by their networks' size."""
@@ -93,21 +102,15 @@ class TrainingComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, the statistics with it."""
-        base = self.relative(BASELINE)
+        base = self.losses(BASELINE)
         rules = {}
         for name, verdicts in self.verdicts.items():
-            scores = self.relative(name)
+            share = 1 - statistics.profile(self.relative(name), PROFILE)
             rules[name] = {
-                "interquartile_mean": statistics.aggregate(scores)._asdict(),
-                "improvement_over_adamw": statistics.improvement(-scores, -base)._asdict(),
-                "by_scale": {
-                    label: statistics.aggregate(self.relative(name, members))._asdict()
-                    for label, members in self.scales().items()
-                },
-                "profile": {
-                    "below": PROFILE.tolist(),
-                    "share": (1 - statistics.profile(scores, PROFILE)).tolist(),
-                },
+                "interquartile_mean": self.estimate(name)._asdict(),
+                "improvement_over_adamw": statistics.improvement(-self.losses(name), -base)._asdict(),
+                "by_scale": {label: self.estimate(name, members)._asdict() for label, members in self.scales().items()},
+                "profile": {"below": PROFILE.tolist(), "share": share.tolist()},
                 "ranges": {key: list(value) for key, value in self.ranges[name].items()},
                 "steps_to_adamw": [self.steps_to_baseline(name, i) for i in range(len(self.tasks))],
                 "tasks": [verdict.to_dict() for verdict in verdicts],
@@ -174,8 +177,8 @@ def compare_optimizers(
             for job, verdict in pool.each(waiting):
                 _keep(marks[job], verdict)
                 known[job] = verdict
-                losses = [loss for loss in verdict.losses if loss is not None]
-                mean = f"{np.mean(losses):.4f}" if losses else "diverges"
+                known_losses = [loss for loss in verdict.losses if loss is not None]
+                mean = f"{np.mean(known_losses):.4f}" if len(known_losses) == seeds else "diverges"
                 setting = ", ".join(f"{key} {value:g}" for key, value in verdict.setting.items())
                 status(f"{verdict.task}: {found[job[0]].name} {mean} ({setting})")
         finally:
@@ -210,9 +213,22 @@ def _judge_build() -> Callable[[tuple[str, str, int, int]], Verdict]:
 
 
 def _mark(entry: Contestant, task: Task, trials: int, seeds: int) -> str:
-    what = (entry.digest, task.name, task.data_set, task.steps, task.batch_size, task.parameters, trials, seeds)
+    """Return a hash of all that a verdict depends on; of a task that is its data, and its loss as JAX sees it."""
+    import jax
+
+    hasher = hashlib.blake2b(digest_size=16)
     versions = [metadata.version(name) for name in ("jax", "optax", "rulesmith")]
-    return hashlib.blake2b(repr((what, TUNING_SEEDS, FIRST_SEED, versions)).encode(), digest_size=16).hexdigest()
+    where = (jax.default_backend(), platform.processor(), platform.machine())
+    what = (entry.digest, task.name, task.steps, task.batch_size, trials, seeds, TUNING_SEEDS, FIRST_SEED)
+    hasher.update(repr((what, versions, where)).encode())
+    for part in task.data:
+        for array in part:
+            hasher.update(np.ascontiguousarray(array).tobytes())
+    weights = jax.eval_shape(task.init, jax.random.key(0))
+    batch = [array[: task.batch_size] for array in task.data.train]
+    hasher.update(str(jax.make_jaxpr(task.mean_loss)(weights, *batch)).encode())
+    hasher.update(str(jax.make_jaxpr(task.init)(jax.random.key(0))).encode())
+    return hasher.hexdigest()
 
 
 def _place(mark: str) -> Path:

@@ -75,7 +75,7 @@ class LevelStore(ArrayStore):
 
     def _evidence(self, step: int) -> dict[str, Any]:
         probes = self.held_out()
-        return {"share of the optimal return on held-out levels, in the search": probes[-1][1]} if probes else {}
+        return {f"{self.fact('held_out')['unit']} on held-out levels, in the search": probes[-1][1]} if probes else {}
 
     def held_out(self) -> list[tuple[int, float]]:
         """Return the steps that had a probe, and what it found."""

@@ -57,7 +57,7 @@ def loads(text: str) -> Level:
         raise RulesmithError("'map' is missing: rows of '#', '.', '@' and objects' letters")
     if not isinstance(objects, dict):
         raise RulesmithError("'objects' is not a table: give [objects.a] and so on")
-    return _level(rows.split(), objects, steps)
+    return _level(["".join(row.split()) for row in rows.strip().splitlines()], objects, steps)
 
 
 def _level(rows: list[str], objects: dict[str, Any], steps: int) -> Level:
@@ -82,7 +82,7 @@ def _level(rows: list[str], objects: dict[str, Any], steps: int) -> Level:
             places[mark] = (i, j)
     things = []
     for name, fields in objects.items():
-        if name not in LETTERS or not isinstance(fields, dict):
+        if len(name) != 1 or name not in LETTERS or not isinstance(fields, dict):
             raise RulesmithError(f"[objects.{name}]: an object is a small letter and has a table")
         _known(fields, ("reward", "ends", "respawns"), f"[objects.{name}]")
         values: dict[str, float] = {}

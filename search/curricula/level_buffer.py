@@ -116,6 +116,7 @@ class LevelBuffer:
         draw: function of (a key, how many) to that many new levels, stacked.
         edit: function of (a key, levels) to as many, each a few edits away; None if levels cannot be edited.
         updates: shortest and longest life, drawn log-uniformly and kept with a level.
+        multiple: of which lives are, rounded up: an agent lives whole meta-steps.
         slots: agents at once.
         score: of levels.
         settings: of the replay.
@@ -132,6 +133,7 @@ class LevelBuffer:
         slots: int,
         score: Score,
         settings: ReplaySettings,
+        multiple: int = 1,
     ) -> None:
         if settings.capacity < slots:
             raise RulesmithError(
@@ -145,7 +147,7 @@ class LevelBuffer:
             raise RulesmithError(f"temperature is {settings.temperature:g}; it must be above 0")
         if settings.edit and edit is None:
             raise RulesmithError("levels of this environment cannot be edited")
-        self._draw, self._edit, self._updates = draw, edit, updates
+        self._draw, self._edit, self._updates, self._multiple = draw, edit, updates, multiple
         self.slots, self.score, self.settings = slots, score, settings
 
     def init(self, key: Any) -> Buffer:
@@ -204,6 +206,9 @@ class LevelBuffer:
                 duplicates += 1
                 if (known & open_).any():
                     place[slot] = np.flatnonzero(known & open_)[0]
+                    break
+                if attempt == _REDRAWS and open_.any():  # bad luck
+                    place[slot] = rng.choice(len(open_), p=self.probabilities(state, open_))
                     break
                 if attempt == _REDRAWS:
                     raise RulesmithError(
@@ -272,7 +277,8 @@ class LevelBuffer:
 
     def _length(self, rng: np.random.Generator) -> int:
         low, high = np.log(self._updates[0]), np.log(self._updates[1] + 1)
-        return int(np.clip(np.exp(rng.uniform(low, high)), *self._updates))
+        drawn = int(np.clip(np.exp(rng.uniform(low, high)), *self._updates))
+        return -(-drawn // self._multiple) * self._multiple
 
     def _room(self, state: Buffer) -> Int32[np.ndarray, " places"]:
         """Return places for new levels, the best first: empty, spoilt, then idle from the lowest score."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...envs.environment import Discrete, Environment, make
 from ...envs.gridworld import DISTRIBUTIONS, Level
+from ...envs.gridworld.level_file import LARGEST, MOST
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
 from ...programs.objective import Objective
@@ -215,6 +216,7 @@ class HeldOut:
 
             possible = float(optimal_of_many(self.levels).sum())
         self._possible = possible
+        self.unit = "share of the optimal return" if np.isfinite(possible) else "mean return"
 
     def share(self, returns: Any) -> float:
         """Return agents' summed returns as a share of the sum of the optimal ones; their mean where none is known."""
@@ -273,12 +275,14 @@ def parts_of(config: CurriculumConfig) -> Parts:
         strategy, slots = EvolutionStrategy(es, start), es.population // 2
     else:
         strategy, slots = MetaGradientDescent(start, config.learning_rate), config.agents
-    curriculum = LevelBuffer(_draw_of(env), _edit_of(env), config.updates, slots, score, config.replay)
+    own = MetaSettings(chunk=config.chunk)
+    whole = 1 if evolved else own.updates
+    curriculum = LevelBuffer(_draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
     yardstick = _yardstick(config, env, score)
     if evolved:
         problem = PairedProblem(population, hyper, 1, yardstick)
     else:
-        meta = MetaGradient(learner, hyper, MetaSettings(chunk=config.chunk))
+        meta = MetaGradient(learner, hyper, own)
         problem = AgentsProblem(meta, slots, config.episodes, yardstick)
     held_out = HeldOut(env, population, hyper, high, config.held_out)
 
@@ -303,14 +307,19 @@ def environment_of_levels(name: str) -> Environment:
             f"no levels {name!r}{nearest(name, DISTRIBUTIONS)}; there are {known}, or module:environment"
         )
     env = make(name if ":" in name else f"grid/{name}")
-    if env.draw is None:
-        raise RulesmithError(f"{name} is one level; a curriculum chooses among many (an environment with `draw`)")
+    if env.draw is None or not isinstance(env.params, Level):
+        raise RulesmithError(
+            f"{name} is no distribution of the grid-world's levels: an environment of them with `draw`"
+        )
+    board, objects = len(env.params.walls), len(env.params.rewards)
+    if board > LARGEST or objects > MOST:
+        raise RulesmithError(f"{name} has boards of {board} with {objects} objects; {LARGEST} and {MOST} at most")
     return env
 
 
 def _tabular(env: Environment) -> bool:
-    """Return whether levels are the grid-world's, with fixed places."""
-    return isinstance(env.params, Level) and isinstance(env.observations, Discrete)
+    """Return whether levels' objects have fixed places."""
+    return isinstance(env.observations, Discrete)
 
 
 def _draw_of(env: Environment) -> Callable[[Any, int], Any]:
@@ -339,8 +348,8 @@ def _yardstick(config: CurriculumConfig, env: Environment, score: Score) -> Any:
     if score.yardstick == "optimal":
         if not _tabular(env):
             raise RulesmithError(
-                f"--score {config.score}: {config.levels} has levels whose objects appear on random cells, or that are "
-                "no grid-world's; the exact optimal return is known for tabular ones only"
+                f"--score {config.score}: {config.levels} has levels whose objects appear on random cells; the exact "
+                "optimal return is known for tabular ones only"
             )
         return optimal_yardstick
     return antagonist_of(config, env) if score.yardstick == "antagonist" else None
@@ -385,9 +394,12 @@ def _run(
         unknown = np.full(config.held_out, np.nan, np.float32)
         found, _ = antagonist(held.levels, held.updates, np.isnan(unknown), unknown, jax.random.key(_HELD_OUT_KEY))
         start = jax.tree.map(lambda x: x[None], start_arrays(config.rule, config.hidden, config.seed))
-        store.add_fact("held_out", {"antagonist": held.share(found), "random": held(start, lived=False)})
-    figures = "agents that learn nothing {random:.3f}, those of the antagonist {antagonist:.3f}"
-    status(f"share of the optimal return on held-out levels: {figures.format(**store.fact('held_out'))}")
+        figures = {"antagonist": held.share(found), "random": held(start, lived=False), "unit": held.unit}
+        store.add_fact("held_out", figures)
+    words = (
+        "{unit} on held-out levels: agents that learn nothing {random:.3f}, those of the antagonist {antagonist:.3f}"
+    )
+    status(words.format(**store.fact("held_out")))
     status(f"compiling agents' lives under {config.rule}, on {len(jax.devices())} devices")
     run_with_checkpoints(
         store,

@@ -25,7 +25,7 @@ from ..executors import Executor
 from ..mutation import Limits, checked, rounded
 from ..program_store import ProgramStore
 from ..store import Store
-from .symbolic import checked_tasks
+from .symbolic import WARM_START, checked_tasks
 
 if TYPE_CHECKING:
     from ...meta.fitness import Reference
@@ -117,9 +117,9 @@ def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
     archive = [entry.candidate.index for entry in store.archive()]
     if not archive:
         raise RulesmithError(f"{store.directory}: the run has no evaluated program yet")
-    chosen = dict.fromkeys(archive[: count // 2])
-    spread = [leaders[i] for i in np.linspace(0, len(leaders) - 1, min(count, len(leaders))).round().astype(int)]
-    for number in (*spread[::-1], *archive):
+    chosen = dict.fromkeys(archive[: max(1, count // 2)])
+    spread = [leaders[i] for i in np.linspace(len(leaders) - 1, 0, min(count, len(leaders))).round().astype(int)]
+    for number in (*spread, *archive):
         if len(chosen) < count:
             chosen[number] = None
     found: dict[str, Finalist] = {}
@@ -318,6 +318,11 @@ def refined_rule(result: Refined, name: str) -> Rule:
     return Rule(
         name, {"all": result.program}, "found by symbolic search, refined", LEARNING_RATES, {}, provenance, evidence
     )
+
+
+def check_name(name: str) -> None:
+    """Raise RulesmithError unless a rule can be called so."""
+    Rule(name, {"all": Program.parse(WARM_START)})
 
 
 def refinement_evaluator() -> Callable[[tuple[str, Any, Any]], Any]:

@@ -6,6 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +100,12 @@ class Cluster:
     gpus: float = 0.0
 
 
-def _on_ray(build: Callable[[], Callable[[Any], Any]], cluster: Cluster) -> Executor:
+def _executor(config: SymbolicConfig, workers: int | None, cluster: Cluster | None) -> Executor:
+    from ...meta.fitness import Protocol
+
+    build = functools.partial(_evaluator, Protocol(checked_tasks(config.tasks), tuple(range(config.seeds))))
+    if cluster is None:
+        return Pool(build, workers or available_cores())
     from ..ray_executor import RayPool
 
     return RayPool(build, cluster.address, cluster.cores, cluster.gpus)
@@ -251,14 +257,16 @@ def discover(
                 raise RulesmithError(f"{directory} is not a run of `discover symbolic`")
             fields = store.fact("config")
             config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
-            _run(config, store, programs, minutes, workers, cluster, observers, status)
+            with closing(_executor(config, workers, cluster)) as executor:
+                _run(config, store, executor, programs, minutes, observers, status)
         return
     start = start_program(config)
     make_curriculum(config)
     make_strategy(config, start)
     facts = facts_of("symbolic", asdict(config), (), start=start.to_text())
-    with ProgramStore.create(directory, facts) as store:
-        _run(config, store, programs, minutes, workers, cluster, observers, status)
+    # The executor first: a cluster that is not there must leave no run behind.
+    with closing(_executor(config, workers, cluster)) as executor, ProgramStore.create(directory, facts) as store:
+        _run(config, store, executor, programs, minutes, observers, status)
 
 
 def start_program(config: SymbolicConfig) -> Program:
@@ -292,44 +300,34 @@ def checked_tasks(names: Sequence[str]) -> tuple[str, ...]:
 def _run(
     config: SymbolicConfig,
     store: ProgramStore,
+    executor: Executor,
     programs: int | None,
     minutes: float | None,
-    workers: int | None,
-    cluster: Cluster | None,
     observers: Sequence[Observer],
     status: Callable[[str], None],
 ) -> None:
     import jax
 
-    from ...meta.fitness import Protocol, Reference
+    from ...meta.fitness import Reference
     from .. import engine
 
-    start = Program.parse(store.fact("start"))
-    protocol = Protocol(checked_tasks(config.tasks), tuple(range(config.seeds)))
-    key = jax.random.key(config.seed)
-    build = functools.partial(_evaluator, protocol)
-    executor = _on_ray(build, cluster) if cluster else Pool(build, workers or available_cores())
+    start, key = Program.parse(store.fact("start")), jax.random.key(config.seed)
     many = "s" if executor.workers > 1 else ""
     status(f"starting {executor.workers} worker{many}, compiling the tasks and measuring tuned AdamW on them")
-    strategy, curriculum = make_strategy(config, start), make_curriculum(config)
-
-    try:
-        kept = store.fact("reference")
-        reference = Reference(**kept) if kept else measure_reference(executor, protocol.tasks, start)
-        store.add_fact("reference", asdict(reference))
-        problem = Symbolic(executor, reference)
-        run_session(
-            strategy,
-            curriculum,
-            problem,
-            key=key,
-            begin=store.resume() or (0, engine.initial(strategy, curriculum, problem, key)),
-            reached=lambda _, states: programs is not None and states.strategy.proposed >= programs,
-            minutes=minutes,
-            observers=[store, *observers],
-        )
-    finally:
-        executor.close()
+    kept = store.fact("reference")
+    reference = Reference(**kept) if kept else measure_reference(executor, checked_tasks(config.tasks), start)
+    store.add_fact("reference", asdict(reference))
+    strategy, curriculum, problem = make_strategy(config, start), make_curriculum(config), Symbolic(executor, reference)
+    run_session(
+        strategy,
+        curriculum,
+        problem,
+        key=key,
+        begin=store.resume() or (0, engine.initial(strategy, curriculum, problem, key)),
+        reached=lambda _, states: programs is not None and states.strategy.proposed >= programs,
+        minutes=minutes,
+        observers=[store, *observers],
+    )
 
 
 def preset(name: str) -> tuple[SymbolicConfig, float]:

@@ -69,7 +69,7 @@ class AgentsProblem:
             seen.positive_value_loss,
             seen.l1_value_loss,
             seen.value,
-            seen.best,
+            np.fmax(seen.best, returns),  # where no episode of the life has ended
         )
         count, total = seen.episodes.count, seen.episodes.returns
         by_agent = self._normalized(total / np.maximum(count, 1.0))

@@ -161,6 +161,11 @@ def test_a_level_file_says_all_of_a_level(seed, name):
 GOOD = "steps = 5\nmap = '''\n#####\n#@.a#\n#####\n'''\n[objects.a]\nreward = 1\n"
 
 
+def test_a_map_may_be_spaced_as_it_is_shown():
+    spaced = GOOD.replace("#####", "# # # # #").replace("#@.a#", "# @ . a #")
+    assert level_file.dumps(level_file.loads(spaced)) == level_file.dumps(level_file.loads(GOOD))
+
+
 def test_a_level_file_is_an_environment(tmp_path):
     (tmp_path / "my.toml").write_text(GOOD)
     env = make(str(tmp_path / "my.toml"))
@@ -184,6 +189,7 @@ def test_a_level_file_is_an_environment(tmp_path):
         (("#@.a#", "#" * 40), "32 at most"),
         (("[objects.a]", "[objects.Q]"), "row 2, column 4"),
         (("map = '''", "map = ''"), "not TOML"),
+        (("reward = 1", "reward = 1\n[objects.abc]\nreward = 1"), "[objects.abc]"),
     ],
 )
 def test_bad_level_files_are_refused(change, says, tmp_path):

@@ -113,7 +113,7 @@ def test_comparisons_that_cannot_work_are_refused(rules, horizons, options, says
     ("words", "says"),
     [
         (["compare", "lion", "--env", "CartPole-v1", "--horizon", "1e4"], "is an optimizer"),
-        (["compare", "dpo"], "at least one --env and one --horizon"),
+        (["compare", "dpo"], "at least one --env or --levels and one --horizon"),
         (["compare", "dpo", "--env", "CartPole-v1", "--horizon", "1e4", "--agent", "workers"], "NAME=VALUE"),
         (["compare", "dpo", "--env", "CartPole-v7", "--horizon", "1e4"], "did you mean 'CartPole-v1'"),
         (["distill", "dpo"], "not a learned drift"),

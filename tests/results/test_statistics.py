@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rulesmith.results.statistics import aggregate, improvement, interquartile_mean, profile
+from rulesmith.results.statistics import aggregate, improvement, interquartile_mean, profile, rank_correlation, relative
 
 
 def test_the_interquartile_mean_cuts_a_quarter_at_each_end():
@@ -59,3 +59,23 @@ def test_performance_profiles():
 def test_an_interval_from_one_seed_is_refused(scores):
     with pytest.raises(ValueError, match="two seeds"):
         aggregate(scores)
+
+
+def test_relative_losses_of_known_data():
+    ours, theirs = np.full((2, 4), 0.5), np.full((2, 4), 2.0)
+    assert relative(ours, theirs) == (0.25, 0.25, 0.25)
+    noisy = np.array([[1.0, 2.0, 3.0, 2.0], [2.0, 2.0, 2.0, 2.0]])
+    found = relative(np.ones((2, 4)), noisy)
+    assert found.value == pytest.approx(0.5)  # the middle half of (1, 2, 3, 2) means 2
+    assert found.low < 0.5 < found.high
+    assert relative(noisy, noisy).value == pytest.approx(1.0)
+
+
+def test_rank_correlation_of_known_data():
+    x = np.arange(30.0)
+    assert rank_correlation(x, x**3).value == pytest.approx(1.0)
+    assert rank_correlation(x, -x).high == pytest.approx(-1.0)
+    assert rank_correlation(x, np.ones(30)) == (0.0, 0.0, 0.0)
+    rng = np.random.default_rng(0)
+    low = rank_correlation(rng.normal(size=200), rng.normal(size=200))
+    assert low.low < 0 < low.high

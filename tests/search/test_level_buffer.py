@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import RulesmithError
-from rulesmith.search.curricula.level_buffer import LevelBuffer, ReplaySettings
+from rulesmith.search.curricula.level_buffer import LevelBuffer, ReplaySettings, mark_of
 from rulesmith.search.curricula.scores import SCORES, Lives, Score, score_named
 
 SLOTS = 4
@@ -171,6 +171,23 @@ def test_duplicates_are_seen():
     one = buffer(8, draw=lambda key, n: {"number": np.zeros(n), "other": np.zeros((n, 2))})
     with pytest.raises(RulesmithError, match="too few different ones"):
         one.sample(one.init(jax.random.key(0)), jax.random.key(0))
+
+
+def test_bad_luck_in_the_draw_ends_no_run():
+    made = buffer(12, draw=lambda key, n: {"number": np.zeros(n), "other": np.zeros((n, 2))}, replay=0.0)
+    _, state = filled(range(12))
+    known = {**state.level, "number": np.array([0, *state.level["number"][1:]])}
+    marks = np.stack([mark_of(jax.tree.map(lambda x, i=i: x[i], known)) for i in range(12)])
+    state = state._replace(level=known, mark=marks, active=np.arange(12) == 0)  # the only level drawn is being lived
+    tasks = made.sample(state, jax.random.key(0))
+    assert not tasks.fresh.any()
+    assert 0 not in tasks.place
+
+
+def test_lives_are_whole_meta_steps():
+    made = LevelBuffer(draw, None, (3, 23), SLOTS, score_named("random"), ReplaySettings(capacity=8), multiple=5)
+    drawn = [made.sample(made.init(jax.random.key(0)), jax.random.key(i)).updates for i in range(30)]
+    assert set(np.concatenate(drawn).tolist()) == {5, 10, 15, 20, 25}
 
 
 def test_the_yardstick_is_kept_with_its_level():

@@ -41,7 +41,7 @@ def run(tmp_path_factory):
 
 def test_finalists_are_the_best_and_those_that_once_were(run):
     with ProgramStore.open(run) as store:
-        rows = finalists_of(store, 8)
+        rows, (only,) = finalists_of(store, 8), finalists_of(store, 1)
         archive = store.archive()
         best, leaders = math.inf, []
         for candidate, score, _ in store.candidates():
@@ -51,6 +51,7 @@ def test_finalists_are_the_best_and_those_that_once_were(run):
     digests = [row.program.digest for row in rows]
     assert len(set(digests)) == len(rows) <= 8
     assert archive[0].candidate.program.digest in digests
+    assert only.program.digest == archive[0].candidate.program.simplified().digest
     assert set(digests) & set(leaders[:-1])
     assert all(row.search >= archive[0].fitness for row in rows)
 

@@ -66,6 +66,21 @@ def test_only_what_beats_the_best_in_focus_is_tried_elsewhere():
     assert "no better than the best on digits-autoencoder-2k" in stopped.reason
 
 
+def test_a_task_that_the_best_is_bad_at_can_still_be_won(monkeypatch):
+    losses = {"a": 0.6, "b": 1.16}
+    fitness = Fitness(Protocol(("a", "b")))
+    monkeypatch.setattr(fitness, "_pilot", lambda program: np.ones(6))
+    monkeypatch.setattr(fitness, "_task", lambda program, name, scales, relative: losses[name])
+    program, reference = Program.parse(WARM_START), Reference(1.0, {"a": 1.0, "b": 1.0})
+    focus = Focus(("b",), math.sqrt(0.6 * 1.2), {"a": 0.6, "b": 1.2})
+    found = fitness(program, reference, focus)
+    assert found.complete  # though 1.16 alone is above what is hopeless
+    assert found.fitness == pytest.approx(math.sqrt(0.6 * 1.16))
+    losses["a"] = 2.0
+    assert "hopeless" not in fitness(program, reference, focus).reason  # all tasks were tried
+    assert "hopeless after a" in fitness(program, reference).reason
+
+
 def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
     config = SymbolicConfig(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
     discover(config, tmp_path / "a", programs=31, workers=1)
