@@ -80,7 +80,7 @@ def plain_optimal(level, moves):
     return np.mean([value(cell, (True,) * count, int(level.steps)) for cell in first])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seeds)
 def test_the_optimal_return_is_that_of_plain_value_iteration(seed):
     level = small_level(seed)
@@ -131,7 +131,7 @@ def test_what_cannot_be_reached_cannot_be_solved():
     assert all(solvable(level) for level in (TABULAR | RANDOM).values())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seeds)
 def test_solvable_is_having_something_to_gain_if_nothing_is_bad(seed):
     level = small_level(seed)
@@ -139,7 +139,7 @@ def test_solvable_is_having_something_to_gain_if_nothing_is_bad(seed):
     assert bool(solvable(level)) == (optimal_return(level) > 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seeds, st.sampled_from(list(DISTRIBUTIONS)))
 def test_a_level_file_says_all_of_a_level(seed, name):
     level = drawn(name, seed)
@@ -202,7 +202,7 @@ def test_bad_level_files_are_refused(change, says, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seeds, seeds)
 def test_edits_leave_possible_levels(seed, key):
     level = drawn("all", seed)

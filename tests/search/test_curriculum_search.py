@@ -111,7 +111,11 @@ def test_a_run_is_shown_reported_and_loaded(run):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"optimizer": "open-es", "rule": "ta-lpg"}, {"score": "exact-regret", "replay": ReplaySettings(12, edit=0.5)}],
+    [
+        {"score": "exact-regret", "replay": ReplaySettings(12, edit=0.5)},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "open-es", "rule": "ta-lpg"}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_resumes_to_the_same_buffer_and_rule(changes, tmp_path):
     config, ends = replace(CONFIG, **changes), []

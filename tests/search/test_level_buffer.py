@@ -37,7 +37,7 @@ def numbers(level):
     return np.asarray(level["number"]).tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_what_always_holds(data):
     capacity = data.draw(st.integers(SLOTS, 10))
