@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -77,7 +78,8 @@ def symbolic(
     display = ProgramDisplay(directory, budget=programs, minutes=minutes)
     _search(
         display,
-        lambda: method.discover(
+        functools.partial(
+            method.discover,
             config,
             directory,
             programs=programs,
@@ -85,8 +87,6 @@ def symbolic(
             workers=workers,
             cluster=cluster,
             resume=resume,
-            observers=[display],
-            status=display.status,
         ),
     )
 
@@ -167,14 +167,13 @@ def objective(
     display = GenerationDisplay(directory, budget=generations, minutes=minutes)
     _search(
         display,
-        lambda: method.discover(
+        functools.partial(
+            method.discover,
             config,
             directory,
             generations=generations,
             minutes=minutes,
             resume=resume,
-            observers=[display],
-            status=display.status,
         ),
     )
 
@@ -241,14 +240,13 @@ def curriculum(
     display = CurriculumDisplay(directory, budget=steps, minutes=minutes)
     _search(
         display,
-        lambda: method.discover(
+        functools.partial(
+            method.discover,
             config,
             directory,
             steps=steps,
             minutes=minutes,
             resume=resume,
-            observers=[display],
-            status=display.status,
         ),
     )
 
@@ -366,15 +364,14 @@ def _search_drifts(
     display = ProgramDisplay(directory, budget=programs, minutes=minutes, measure=measure)
     _search(
         display,
-        lambda: method.discover(
+        functools.partial(
+            method.discover,
             config,
             directory,
             target=target,
             programs=programs,
             minutes=minutes,
             resume=resume,
-            observers=[display],
-            status=display.status,
         ),
     )
 
@@ -430,12 +427,12 @@ def _directory(out: Path | None, resume: bool, method: str) -> Path:
     return found[-1].parent
 
 
-def _search(display: Any, discover: Callable[[], None]) -> None:
+def _search(display: Any, discover: Callable[..., None]) -> None:
     """Run a search under its display; Ctrl-C ends it in good order."""
     sys.path.insert(0, str(Path.cwd()))  # for tasks and environments by import path
     with display:
         try:
-            discover()
+            discover(observers=[display], status=display.status)
         except KeyboardInterrupt:
             display.status("stopped; all that was whole is kept")
     display.end()

@@ -10,6 +10,23 @@ from ..programs import RulesmithError
 Kind = TypeVar("Kind")
 
 
+def attribute_at(path: str, what: str) -> Any:
+    """Return what stands at ``module:attribute``.
+
+    Args:
+        path: where.
+        what: a word for it, for messages.
+
+    Raises:
+        RulesmithError: it cannot be imported.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise RulesmithError(f"{what} {path!r} cannot be imported: {error}") from None
+
+
 def imported(path: str, kind: type[Kind], what: str) -> Kind:
     """Return what stands at ``module:attribute``, or what it returns where it is a function of no arguments.
 
@@ -21,11 +38,7 @@ def imported(path: str, kind: type[Kind], what: str) -> Kind:
     Raises:
         RulesmithError: it cannot be imported, or is of another class.
     """
-    module, _, attribute = path.partition(":")
-    try:
-        found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RulesmithError(f"{what} {path!r} cannot be imported: {error}") from None
+    found = attribute_at(path, what)
     try:
         made: Any = found() if callable(found) and not isinstance(found, kind) else found
     except TypeError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..envs.imports import attribute_at
 from ..programs import RulesmithError
 from ..programs.rule import Rule
 from .training import Factory, MakeTransform
@@ -64,19 +65,14 @@ def contestant_at(path: str) -> Contestant:
     Raises:
         RulesmithError: it cannot be imported, or is no function of a learning rate.
     """
-    module, _, attribute = path.partition(":")
-    try:
-        found = importlib.import_module(module)
-        factory = getattr(found, attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise RulesmithError(f"optimizer {path!r} cannot be imported: {error}") from None
-    names = list(inspect.signature(factory).parameters) if inspect.isroutine(factory) else []
+    made: Any = attribute_at(path, "optimizer")
+    names = list(inspect.signature(made).parameters) if inspect.isroutine(made) else []
     if not names or names[0] != "learning_rate":
         raise RulesmithError(f"{path!r} is no function of `learning_rate` and hyperparameters, as optax.adamw is")
     ranges = {"learning_rate": LEARNING_RATES}
     if "weight_decay" in names:
         ranges["weight_decay"] = WEIGHT_DECAYS
-    stated: Any = getattr(factory, "search_space", ranges)
+    stated: Any = getattr(made, "search_space", ranges)
     if not isinstance(stated, Mapping) or "learning_rate" not in stated or len(stated) > MOST:
         raise RulesmithError(f"{path}: `search_space` maps learning_rate and up to {MOST - 1} more to (low, high)")
     try:
@@ -86,12 +82,13 @@ def contestant_at(path: str) -> Contestant:
     for name, (low, high) in ranges.items():
         if not 0 < low < high or name not in names:
             raise RulesmithError(f"{path}: `search_space` has {name} from {low:g} to {high:g}; not a range it can have")
+    _try(path, made, ranges)
+    module, _, attribute = path.partition(":")
+    found = sys.modules[module]
     try:
         source = inspect.getsource(found)
     except (OSError, TypeError):
         source = ""
-    made: Any = factory
-    _try(path, made, ranges)
     return Contestant(attribute, made, ranges, _hash(path, source, getattr(found, "__version__", ""), ranges))
 
 

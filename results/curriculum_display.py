@@ -43,13 +43,7 @@ class CurriculumDisplay(Display):
             self.probes.append(record.metrics["held_out"])
 
     def _head(self, record: Record, now: float) -> str:
-        assert self.searching is not None
-        bound = f" of {self.budget:,}" if self.budget else ""
-        passed = max(now - self.searching, 1e-9)
-        left = ""
-        if self.budget:
-            left = f", {(self.budget - record.step) * passed / self.steps / 60:.1f} minutes left"
-        return f"step {record.step:,}{bound}{self.spent(now)}{left}, {self.env_steps / passed:,.0f} env-steps/s"
+        return self.head("step", record, now, self.steps, self.env_steps)
 
     def _means(self) -> tuple[float, float]:
         values = np.array([*self.recent])

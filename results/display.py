@@ -80,6 +80,22 @@ class Display:
             return ""
         return f", {(now - self.searching) / 60:.1f} of {self.minutes:g} minutes"
 
+    def head(self, what: str, record: Record, now: float, seen: int, env_steps: int) -> str:
+        """Return how far a search of agents has come: steps of its bound, time, time left, environment steps a second.
+
+        Args:
+            what: its steps are called.
+            record: the last.
+            now: by the clock.
+            seen: steps since this session began.
+            env_steps: in these.
+        """
+        assert self.searching is not None
+        bound = f" of {self.budget:,}" if self.budget else ""
+        passed = max(now - self.searching, 1e-9)
+        left = f", {(self.budget - record.step) * passed / seen / 60:.1f} minutes left" if self.budget else ""
+        return f"{what} {record.step:,}{bound}{self.spent(now)}{left}, {env_steps / passed:,.0f} env-steps/s"
+
     @abstractmethod
     def count(self, record: Record) -> None:
         """Take a step's figures in."""
@@ -226,14 +242,7 @@ class GenerationDisplay(Display):
         self.diverged += int(record.metrics["diverged"])
 
     def _head(self, record: Record, now: float) -> str:
-        assert self.searching is not None
-        bound = f" of {self.budget:,}" if self.budget else ""
-        passed = max(now - self.searching, 1e-9)
-        rate = f"{self.env_steps / passed:,.0f} env-steps/s"
-        left = ""
-        if self.budget:
-            left = f", {(self.budget - record.step) * passed / len(self.centers) / 60:.1f} minutes left"
-        return f"generation {record.step:,}{bound}{self.spent(now)}{left}, {rate}"
+        return self.head("generation", record, now, len(self.centers), self.env_steps)
 
     def _recent(self) -> float:
         recent = self.centers[-20:]

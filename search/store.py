@@ -111,6 +111,11 @@ class Store:
             row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return json.loads(row[0]) if row else None
 
+    def require(self, method: str) -> None:
+        """Raise RulesmithError unless the run is one of `discover METHOD`."""
+        if self.fact("method") != method:
+            raise RulesmithError(f"{self.directory} is not a run of `discover {method}`")
+
     def add_fact(self, name: str, value: Any) -> None:
         """Keep one more fact."""
         with self._errors(), self._connection:

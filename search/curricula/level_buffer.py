@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt32
 
 from ...programs import RulesmithError
-from .scores import Lives, Score
+from .lifetimes import lengths
+from .scores import Lives, Score, rank_weights
 
 _REDRAWS = 20
 
@@ -255,13 +256,9 @@ class LevelBuffer:
     def probabilities(self, state: Buffer, among: Bool[np.ndarray, " capacity"]) -> Float[np.ndarray, " capacity"]:
         """Return how likely each level is drawn for replay; 0 outside `among`, of which there must be one."""
         settings = self.settings
-        worth = np.where(among, state.score.astype(float), -np.inf)
-        if settings.transform == "rank":
-            # Equal scores have equal ranks, or the order in the buffer would decide.
-            ordered = -np.sort(-worth[among])
-            weight = np.where(among, 1.0 / (1.0 + np.searchsorted(-ordered, -worth)), 0.0)
-        else:
-            weight = np.where(among, np.maximum(worth, 0.0) + 1e-6, 0.0)
+        worth, weight = state.score[among].astype(float), np.zeros(len(among))
+        by_rank = settings.transform == "rank"
+        weight[among] = rank_weights(worth) if by_rank else np.maximum(worth, 0.0) + 1e-6
         weight = weight ** (1.0 / settings.temperature)
         age = np.where(among, float(state.step) - state.stamp, 0.0)
         by_score = weight / weight.sum()
@@ -276,8 +273,7 @@ class LevelBuffer:
         return self.settings.replay if fixed is None else fixed
 
     def _length(self, rng: np.random.Generator) -> int:
-        low, high = np.log(self._updates[0]), np.log(self._updates[1] + 1)
-        drawn = int(np.clip(np.exp(rng.uniform(low, high)), *self._updates))
+        drawn = int(lengths(rng.random(), self._updates))
         return -(-drawn // self._multiple) * self._multiple
 
     def _room(self, state: Buffer) -> Int32[np.ndarray, " places"]:

@@ -68,12 +68,16 @@ def _drawing(env: Environment) -> Callable[[Any], Any]:
     return jax.jit(jax.vmap(env.draw))
 
 
+def lengths(uniform: Any, bounds: tuple[int, int]) -> Int32[np.ndarray, ...]:
+    """Return lengths of lives, log-uniform between the bounds, both included, from draws uniform in [0, 1)."""
+    low, high = np.log(bounds[0]), np.log(bounds[1] + 1)
+    return np.clip(np.exp(uniform * (high - low) + low).astype(np.int32), *bounds)
+
+
 def draw_lifetimes(env: Environment, bounds: tuple[int, int], shape: tuple[int, int], key: Any) -> Lifetimes:
     """Return random lifetimes of an environment: lengths log-uniform between the bounds, both included."""
     length, level, seed = jax.random.split(key, 3)
-    low, high = np.log(bounds[0]), np.log(bounds[1] + 1)
-    updates = np.exp(np.asarray(jax.random.uniform(length, shape)) * (high - low) + low).astype(np.int32)
-    updates = np.clip(updates, *bounds)
+    updates = lengths(np.asarray(jax.random.uniform(length, shape)), bounds)
     count = shape[0] * shape[1]
     split = lambda key: jax.random.split(key, count)  # noqa: E731
     if env.draw is None:

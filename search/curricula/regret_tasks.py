@@ -18,6 +18,7 @@ import numpy as np
 from ...meta.fitness import Focus
 from ...meta.score import Score
 from ...programs import RulesmithError
+from .scores import rank_weights
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class RegretTasks:
     def probabilities(self, state: dict[str, Any]) -> np.ndarray:
         """Return how likely each task is the first in focus."""
         regrets = np.log([state["losses"][name] for name in self.tasks])
-        weights = 1.0 / (1.0 + np.searchsorted(np.sort(-regrets), -regrets))
+        weights = rank_weights(regrets)
         return (1.0 - self.uniform) * weights / weights.sum() + self.uniform / len(self.tasks)
 
     def sample(self, state: dict[str, Any], key: Any) -> Focus | None:

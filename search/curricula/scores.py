@@ -96,6 +96,11 @@ SCORES: dict[str, Score] = {
 """By name. `random` gives every agent a new level, `frozen` one of those that the buffer was first filled with."""
 
 
+def rank_weights(worth: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return 1 / rank, the largest first; equal ones have equal ranks, or their order would decide."""
+    return 1.0 / (1.0 + np.searchsorted(np.sort(-worth), -worth))
+
+
 def score_named(name: str) -> Score:
     """Return a score.
 

@@ -21,6 +21,7 @@ from ..engine import Observer, Problem
 from ..executors import cache_compilations
 from ..facts import facts_of
 from ..level_store import LevelStore
+from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
 from ..session import run_with_checkpoints
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import MetaGradientDescent
@@ -30,7 +31,6 @@ RULES = ("lpg", "ta-lpg")
 TABLE_RATE, NETWORK_RATE = 0.3, 3e-3
 """Learning rates of an antagonist that is a drift: of tables of states (A2C reaches 0.87 of the optimal return within
 100 updates on `all`; 0.80 at a third of the rate, 0.78 at three times), and of networks."""
-_HELD_OUT_KEY = 20_000
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,7 @@ def discover(
     """
     if resume:
         with LevelStore.open(directory, write=True) as store:
-            if store.fact("keeps") != "levels":
-                raise RulesmithError(f"{directory} is not a run of `discover curriculum`")
+            store.require("curriculum")
             _run(CurriculumConfig.from_dict(store.fact("config")), store, steps, minutes, observers, status)
         return
     parts_of(config)
@@ -190,54 +189,6 @@ class Parts:
     curriculum: LevelBuffer
     problem: Problem
     held_out: HeldOut
-
-
-class HeldOut:
-    """Levels that the search never sees, and what agents that a rule has trained reach there.
-
-    Args:
-        env: the environment.
-        population: of agents that the rule trains.
-        hyper: of these.
-        updates: length of their lives.
-        count: levels.
-    """
-
-    def __init__(self, env: Environment, population: Any, hyper: Any, updates: int, count: int) -> None:
-        import jax
-
-        self._population, self._hyper = population, hyper
-        self.updates = np.full(count, updates, np.int32)
-        level, self._keys = jax.random.split(jax.random.key(_HELD_OUT_KEY))
-        self.levels = jax.tree.map(np.asarray, _draw_of(env)(level, count))
-        possible = np.nan
-        if _tabular(env):
-            from ...envs.gridworld.optimal import optimal_of_many
-
-            possible = float(optimal_of_many(self.levels).sum())
-        self._possible = possible
-        self.unit = "share of the optimal return" if np.isfinite(possible) else "mean return"
-
-    def share(self, returns: Any) -> float:
-        """Return agents' summed returns as a share of the sum of the optimal ones; their mean where none is known."""
-        found = np.nan_to_num(np.asarray(returns, float))
-        return float(found.sum() / self._possible) if np.isfinite(self._possible) else float(found.mean())
-
-    def __call__(self, candidates: Any, lived: bool = True) -> float:
-        """Return that share for the last of the candidates, or of agents that learn nothing."""
-        import jax
-
-        from ...meta.population import Trials, repeated
-
-        count = len(self.updates)
-        trials = Trials(
-            np.zeros(count, np.int32),
-            self.updates if lived else np.zeros(count, np.int32),
-            jax.random.split(self._keys, count),
-            self.levels,
-            repeated(self._hyper, count),
-        )
-        return self.share(self._population(candidates, trials).final)
 
 
 def parts_of(config: CurriculumConfig) -> Parts:
@@ -277,7 +228,7 @@ def parts_of(config: CurriculumConfig) -> Parts:
         strategy, slots = MetaGradientDescent(start, config.learning_rate), config.agents
     own = MetaSettings(chunk=config.chunk)
     whole = 1 if evolved else own.updates
-    curriculum = LevelBuffer(_draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
+    curriculum = LevelBuffer(draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
     yardstick = _yardstick(config, env, score)
     if evolved:
         problem = PairedProblem(population, hyper, 1, yardstick)
@@ -317,21 +268,8 @@ def environment_of_levels(name: str) -> Environment:
     return env
 
 
-def _tabular(env: Environment) -> bool:
-    """Return whether levels' objects have fixed places."""
-    return isinstance(env.observations, Discrete)
-
-
-def _draw_of(env: Environment) -> Callable[[Any, int], Any]:
-    import jax
-
-    assert env.draw is not None
-    drawn = jax.jit(jax.vmap(env.draw))
-    return lambda key, count: drawn(jax.random.split(key, count))
-
-
 def _edit_of(env: Environment) -> Callable[[Any, Any], Any] | None:
-    if not _tabular(env):
+    if not is_tabular(env):
         return None
     import jax
 
@@ -346,7 +284,7 @@ def _yardstick(config: CurriculumConfig, env: Environment, score: Score) -> Any:
     from ..problems.yardsticks import optimal_yardstick
 
     if score.yardstick == "optimal":
-        if not _tabular(env):
+        if not is_tabular(env):
             raise RulesmithError(
                 f"--score {config.score}: {config.levels} has levels whose objects appear on random cells; the exact "
                 "optimal return is known for tabular ones only"
@@ -392,7 +330,7 @@ def _run(
         status(f"measuring {config.antagonist} on {config.held_out} levels of {config.levels} kept out of the search")
         antagonist, held = antagonist_of(config, environment_of_levels(config.levels)), parts.held_out
         unknown = np.full(config.held_out, np.nan, np.float32)
-        found, _ = antagonist(held.levels, held.updates, np.isnan(unknown), unknown, jax.random.key(_HELD_OUT_KEY))
+        found, _ = antagonist(held.levels, held.updates, np.isnan(unknown), unknown, jax.random.key(HELD_OUT_KEY))
         start = jax.tree.map(lambda x: x[None], start_arrays(config.rule, config.hidden, config.seed))
         figures = {"antagonist": held.share(found), "random": held(start, lived=False), "unit": held.unit}
         store.add_fact("held_out", figures)

@@ -205,8 +205,7 @@ def discover(
         return
     if resume:
         with ArrayStore.open(directory, write=True) as store:
-            if store.fact("keeps") != "arrays":
-                raise RulesmithError(f"{directory} is not a run of `discover objective`")
+            store.require("objective")
             config = ObjectiveConfig.from_dict(store.fact("config"))
             _run(config, store, generations, minutes, observers, status)
         return

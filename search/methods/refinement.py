@@ -24,7 +24,6 @@ from ...programs.rule import Rule
 from ..executors import Executor
 from ..mutation import Limits, checked, rounded
 from ..program_store import ProgramStore
-from ..store import Store
 from .symbolic import WARM_START, checked_tasks
 
 if TYPE_CHECKING:
@@ -186,10 +185,8 @@ def refine(
         checked_tasks(tasks)  # at once, before anything is measured
     rows: list[Finalist] = []
     for directory in runs:
-        with Store.open(directory) as store:
-            if store.fact("method") != "symbolic":
-                raise RulesmithError(f"{directory} is not a run of `discover symbolic`; there is nothing to refine")
         with ProgramStore.open(directory) as store:
+            store.require("symbolic")
             rows += finalists_of(store, config.finalists)
     rows, judge = _funnel(rows, config, executor, status)
     winner = rows[0]

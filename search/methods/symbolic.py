@@ -253,8 +253,7 @@ def discover(
     """
     if resume:
         with ProgramStore.open(directory, write=True) as store:
-            if store.fact("method") != "symbolic":
-                raise RulesmithError(f"{directory} is not a run of `discover symbolic`")
+            store.require("symbolic")
             fields = store.fact("config")
             config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
             with closing(_executor(config, workers, cluster)) as executor:

@@ -1,0 +1,75 @@
+"""Levels kept out of a search, and what agents that a rule has trained reach there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...envs.environment import Discrete, Environment
+
+HELD_OUT_KEY = 20_000
+"""Seed of the key that held-out levels are drawn by; no search uses it."""
+
+
+def is_tabular(env: Environment) -> bool:
+    """Return whether levels' objects have fixed places."""
+    return isinstance(env.observations, Discrete)
+
+
+def draw_of(env: Environment) -> Callable[[Any, int], Any]:
+    """Return the function of (a key, how many) to that many levels of an environment that draws them, stacked."""
+    import jax
+
+    assert env.draw is not None
+    drawn = jax.jit(jax.vmap(env.draw))
+    return lambda key, count: drawn(jax.random.split(key, count))
+
+
+class HeldOut:
+    """Levels that the search never sees, and what agents that a rule has trained reach there.
+
+    Args:
+        env: the environment.
+        population: of agents that the rule trains.
+        hyper: of these.
+        updates: length of their lives.
+        count: levels.
+    """
+
+    def __init__(self, env: Environment, population: Any, hyper: Any, updates: int, count: int) -> None:
+        import jax
+
+        self._population, self._hyper = population, hyper
+        self.updates = np.full(count, updates, np.int32)
+        level, self._keys = jax.random.split(jax.random.key(HELD_OUT_KEY))
+        self.levels = jax.tree.map(np.asarray, draw_of(env)(level, count))
+        possible = np.nan
+        if is_tabular(env):
+            from ...envs.gridworld.optimal import optimal_of_many
+
+            possible = float(optimal_of_many(self.levels).sum())
+        self._possible = possible
+        self.unit = "share of the optimal return" if np.isfinite(possible) else "mean return"
+
+    def share(self, returns: Any) -> float:
+        """Return agents' summed returns as a share of the sum of the optimal ones; their mean where none is known."""
+        found = np.nan_to_num(np.asarray(returns, float))
+        return float(found.sum() / self._possible) if np.isfinite(self._possible) else float(found.mean())
+
+    def __call__(self, candidates: Any, lived: bool = True) -> float:
+        """Return that share for the last of the candidates, or of agents that learn nothing."""
+        import jax
+
+        from ...meta.population import Trials, repeated
+
+        count = len(self.updates)
+        trials = Trials(
+            np.zeros(count, np.int32),
+            self.updates if lived else np.zeros(count, np.int32),
+            jax.random.split(self._keys, count),
+            self.levels,
+            repeated(self._hyper, count),
+        )
+        return self.share(self._population(candidates, trials).final)
