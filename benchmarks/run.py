@@ -102,12 +102,12 @@ def workers():
     from rulesmith.search.methods.symbolic import WARM_START, _evaluator
 
     build = functools.partial(_evaluator, Protocol(("digits-mlp-2k",)))
-    reference = Reference(1.0, {"digits-mlp-2k": 1.0})
+    reference = Reference(1.0, {"digits-mlp-2k": 1.0}, {"digits-mlp-2k": 1.0})
     text = Program.parse(WARM_START).to_text()
     times = {}
     for count in (1, 2):
         pool = Pool(build, count)
-        jobs = [("score", text.replace("0.01 ", f"{0.01 + i / 1e4} "), reference) for i in range(40)]
+        jobs = [("score", text.replace("0.01 ", f"{0.01 + i / 1e4} "), (reference, None)) for i in range(40)]
         times[count] = seconds(lambda p=pool, j=jobs: p.map(j), 3)
         pool.close()
     print(f"40 programs: one worker {times[1]:.2f} s, two {times[2]:.2f} s: {times[1] / times[2]:.2f} times faster")

@@ -2,26 +2,30 @@
 
 A learning rate is a free choice, so it must not decide. A program is first tried on a *pilot*, few steps of the first
 task, at step sizes that are set by the root mean square of its own updates (see `training`): a multiple of a program
-has the same fitness. The best step size, and some near it, are then tried on each task in full, and the best for each
-task counts. AdamW, which the losses are divided by, was tuned on each task over learning rate and weight decay, and is
-given a finer choice of learning rates here; so no factor makes it look worse than it is.
+has the same fitness. Tasks want different step sizes: by how much is measured on AdamW. So each task is tried in full
+at the pilot's best step size, times AdamW's best on the task over AdamW's best in the pilot, and some near it; the best
+for each task counts. AdamW, which the losses are divided by, was tuned on each task over learning rate and weight
+decay, and is given a finer choice of step sizes here; so no factor makes it look worse than it is.
 
-A program that is hopeless after the pilot, or after a task, is stopped; its fitness is what was seen until then.
+A program that is hopeless after the pilot, or has fallen behind the program to keep up with, is stopped; its fitness is
+estimated from what was seen until then.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..envs.tasks import find
 from ..programs import Program, ProgramError, rule_file
-from ..programs.rule import Rule
+from ..programs.interpreter import encode
 from .score import Score
-from .training import Trainer
+from .training import Trainer, programs_at_once
 from .tuning import tune
 
 RUNS = 6
@@ -30,35 +34,48 @@ RUNS = 6
 PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(RUNS))
 """Root mean squares of the update that the pilot tries."""
 
-FACTORS = (0.3, 0.6, 1.2)
-"""Step sizes tried on each task, relative to the pilot's best (a longer training wants smaller ones)."""
-
 
 @dataclass(frozen=True)
 class Reference:
-    """AdamW's losses, which a program's are divided by: in the pilot, and on each task."""
+    """AdamW's losses, which a program's are divided by: in the pilot, and on each task.
+
+    Attributes:
+        pilot: the loss above which, times `Protocol.hopeless_pilot`, a program is stopped.
+        tasks: by name, AdamW's validation loss.
+        sizes: by name, AdamW's best step size, relative to its best in the pilot.
+    """
 
     pilot: float
     tasks: dict[str, float]
+    sizes: dict[str, float]
+
+
+class Measured(NamedTuple):
+    """AdamW on a task: its validation loss at the best step size, and that."""
+
+    loss: float
+    size: float
 
 
 @dataclass(frozen=True)
-class Focus:
-    """Tasks to try a program on first, and the program that it has to beat there. Plain data.
+class Leader:
+    """The program to keep up with, and the tasks to try others on first. Plain data.
 
     Attributes:
-        tasks: names.
-        fitness: of the program to beat.
-        losses: of that, by task, relative to tuned AdamW's.
+        fitness: of it.
+        losses: its own, by task, relative to tuned AdamW's.
+        first: tasks that are tried first, before anything is compared.
+        slack: a program is stopped once its losses are this many times the leader's, a mean over the tasks tried.
     """
 
-    tasks: tuple[str, ...]
     fitness: float
     losses: dict[str, float]
+    first: tuple[str, ...] = ()
+    slack: float = 1.0
 
     def estimate(self, losses: dict[str, float]) -> float:
-        """Return a program's fitness from its losses on the tasks in focus: the other's, times how they compare."""
-        return self.fitness * _geometric_mean({name: losses[name] / self.losses[name] for name in self.tasks})
+        """Return a program's fitness from its losses on some tasks: the leader's, times how they compare there."""
+        return self.fitness * _geometric_mean({name: loss / self.losses[name] for name, loss in losses.items()})
 
 
 @dataclass(frozen=True)
@@ -68,21 +85,33 @@ class Protocol:
     Attributes:
         tasks: names or import paths, cheapest first.
         seeds: seeds of initial weights and batches; the same for all programs.
+        factors: step sizes tried on each task, relative to those expected there.
         pilot_steps: length of the pilot.
         hopeless_pilot: relative loss of the pilot above which a program is stopped.
-        hopeless: the same for the mean over the tasks tried so far.
+        memory: GiB for programs that are interpreted at once; see `training.programs_at_once`.
     """
 
     tasks: tuple[str, ...]
     seeds: tuple[int, ...] = (0, 1)
+    factors: tuple[float, ...] = (0.5, 1.0, 2.0)
     pilot_steps: int = 60
     hopeless_pilot: float = 1.4
-    hopeless: float = 1.15
+    memory: float = 0.0
 
 
 @functools.cache
-def _trainer(task: str) -> Trainer:
-    return Trainer(find([task])[0], runs=RUNS)
+def _trainer(name: str, memory: float) -> Trainer:
+    task = find([name])[0]
+    return Trainer(task, runs=RUNS, programs=programs_at_once(task, RUNS, memory))
+
+
+class Trial(NamedTuple):
+    """Trainings that a program's score waits for: a task, step sizes, seeds, steps (0 for the task's own)."""
+
+    task: str
+    sizes: tuple[float, ...]
+    seeds: tuple[int, ...]
+    steps: int = 0
 
 
 class Fitness:
@@ -91,82 +120,118 @@ class Fitness:
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
 
-    def __call__(self, program: Program, reference: Reference, focus: Focus | None = None) -> Score:
-        """Return the program's score; never raises for what a program does.
+    def __call__(self, program: Program, reference: Reference, leader: Leader | None = None) -> Score:
+        """Return the program's score; never raises for what a program does."""
+        return self.scores([program], reference, leader)[0]
 
-        With a focus, a program that does not beat the other there is stopped, its fitness estimated.
+    def scores(self, programs: Sequence[Program], reference: Reference, leader: Leader | None = None) -> list[Score]:
+        """Return the programs' scores; never raises for what a program does.
+
+        Their trials are made in groups, of the task that most of them wait for.
+
+        Args:
+            programs: to score.
+            reference: AdamW's losses.
+            leader: programs that fall behind it are stopped, their fitness estimated.
         """
-        protocol = self.protocol
-        first = focus.tasks if focus else ()
-        tasks = (*first, *(name for name in protocol.tasks if name not in first))
-        try:
-            pilot = self._pilot(program)
-            best = int(np.argmin(pilot))
-            relative = float(pilot[best]) / reference.pilot
-            if not math.isfinite(relative):
-                return Score(math.inf, "diverges in the pilot at every step size", {})
-            if relative > protocol.hopeless_pilot:
-                return Score(relative, f"hopeless after the pilot: {relative:.3f}", {})
-            losses: dict[str, float] = {}
-            for name in tasks:
-                loss = self._task(program, name, [PILOT_SIZES[best] * factor for factor in FACTORS], relative=True)
-                losses[name] = loss / reference.tasks[name]
-                fitness = _geometric_mean(losses)
-                if not math.isfinite(fitness):
-                    return Score(math.inf, f"diverges on {name} at every step size", losses)
-                if len(losses) < len(first):
-                    continue
-                if focus and len(losses) == len(first):
-                    # Measured by the best program's losses there: these are tasks on which that is itself bad.
-                    if (fitness := focus.estimate(losses)) >= focus.fitness:
-                        return Score(fitness, f"no better than the best on {', '.join(first)}: {fitness:.3f}", losses)
-                elif fitness > protocol.hopeless and len(losses) < len(tasks):
-                    return Score(fitness, f"hopeless after {name}: {fitness:.3f}", losses)
-            return Score(_geometric_mean(losses), "", losses)
-        except ProgramError as error:
-            return Score(math.inf, str(error), {})
+        scores: dict[int, Score] = {}
+        courses = {i: self._course(program, reference, leader) for i, program in enumerate(programs)}
+        waiting: dict[int, Trial] = {}
+        losses: dict[int, np.ndarray | None] = dict.fromkeys(courses)
+        while losses or waiting:
+            for i, found in losses.items():
+                try:
+                    waiting[i] = courses[i].send(found)  # pyright: ignore[reportArgumentType]
+                except StopIteration as end:
+                    scores[i] = end.value
+            losses = {}
+            if waiting:
+                kinds = [trial._replace(sizes=()) for trial in waiting.values()]
+                kind = max(kinds, key=kinds.count)
+                group = [i for i, trial in waiting.items() if trial._replace(sizes=()) == kind]
+                losses = dict(zip(group, self._tried(programs, {i: waiting.pop(i) for i in group}), strict=True))
+        return [scores[i] for i in courses]
 
-    def _pilot(self, program: Program | Rule, **hyperparameters: float) -> np.ndarray:
-        """Return the losses of the pilot, one for each step size; infinite where it diverges."""
-        trainer = _trainer(self.protocol.tasks[0])
-        losses = trainer.losses(
-            program,
-            PILOT_SIZES,
-            self.protocol.seeds[:1],
+    def _tried(self, programs: Sequence[Program], trials: dict[int, Trial]) -> np.ndarray:
+        """Return the validation losses at trials' step sizes, means over seeds: (trials, sizes)."""
+        first = next(iter(trials.values()))
+        found = _trainer(first.task, self.protocol.memory).losses_of(
+            [programs[i] for i in trials],
+            [trial.sizes for trial in trials.values()],
+            first.seeds,
             relative=True,
-            steps=self.protocol.pilot_steps,
-            interpreted=True,
-            hyperparameters=hyperparameters,
+            steps=first.steps or None,
         )
-        return np.nan_to_num(losses[:, 0, 0], nan=np.inf)
+        return np.nan_to_num(found[..., 0].mean(axis=2), nan=np.inf)
 
-    def _task(self, rule: Program | Rule, name: str, scales: list[float], *, relative: bool, **options: float) -> float:
-        """Return the validation loss, meaned over seeds, at the best of some step sizes."""
-        seeds = self.protocol.seeds
-        losses = _trainer(name).losses(
-            rule, scales, seeds, relative=relative, interpreted=True, hyperparameters=options
-        )
-        return float(np.nan_to_num(losses[:, :, 0].mean(axis=1), nan=np.inf).min())
+    def _course(
+        self, program: Program, reference: Reference, leader: Leader | None
+    ) -> Generator[Trial, np.ndarray, Score]:
+        """Yield trials, be sent the losses at their step sizes, and return the score."""
+        protocol = self.protocol
+        try:
+            encode(program.simplified())
+        except ProgramError as error:
+            return Score(math.inf, str(error))
+        pilot = yield Trial(protocol.tasks[0], PILOT_SIZES, protocol.seeds[:1], protocol.pilot_steps)
+        best = PILOT_SIZES[int(np.argmin(pilot))]
+        relative = float(pilot.min()) / reference.pilot
+        if not math.isfinite(relative):
+            return Score(math.inf, "diverges in the pilot at every step size")
+        if relative > protocol.hopeless_pilot:
+            return Score(relative, f"hopeless after the pilot: {relative:.3f}")
+        first = leader.first if leader else ()
+        tasks = (*first, *(name for name in protocol.tasks if name not in first))
+        losses: dict[str, float] = {}
+        for name in tasks:
+            sizes = tuple(best * reference.sizes[name] * factor for factor in protocol.factors)
+            tried = yield Trial(name, sizes, protocol.seeds)
+            losses[name] = float(tried.min()) / reference.tasks[name]
+            if not math.isfinite(losses[name]):
+                return Score(math.inf, f"diverges on {name} at every step size", losses)
+            if leader and len(first) <= len(losses) < len(tasks):
+                fitness = leader.estimate(losses)
+                if fitness >= leader.fitness * leader.slack:
+                    return Score(fitness, f"behind the best after {name}: {fitness:.3f}", losses)
+        return Score(_geometric_mean(losses), "", losses)
 
-    def measure_pilot(self, program: Program) -> float:
-        """Return a program's loss in the pilot, at its best step size; infinite if it diverges."""
-        return float(self._pilot(program).min())
+    def measure_pilot(self, program: Program) -> Measured:
+        """Return a program's loss in the pilot and the best step size there; infinite if it diverges."""
+        trial = Trial(self.protocol.tasks[0], PILOT_SIZES, self.protocol.seeds[:1], self.protocol.pilot_steps)
+        losses = self._tried([program], {0: trial})[0]
+        return Measured(float(losses.min()), PILOT_SIZES[int(np.argmin(losses))])
 
-    def measure_adamw(self, name: str, setting: dict[str, float] | None) -> tuple[float, float]:
-        """Return AdamW's losses under this protocol: in the pilot (NaN but for the first task), and on a task.
+    def measure_adamw(self, name: str, setting: dict[str, float] | None) -> tuple[Measured | None, Measured]:
+        """Return AdamW under this protocol: in the pilot, if this is the pilot's task, and on the task.
 
         Args:
             name: the task's.
             setting: AdamW's tuned `learning_rate` and hyperparameters there; None to tune it now.
         """
-        adamw = rule_file.find_optimizer("adamw")
+        rule = rule_file.find_optimizer("adamw")
         if setting is None:
-            setting = tune(adamw, find([name])[0], trials=24, seeds=3, trainer=_trainer(name)).setting
-        options = {key: value for key, value in setting.items() if key != "learning_rate"}
-        rates = [setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-3, 3)]
-        loss = self._task(adamw, name, rates, relative=False, **options)
-        pilot = float(self._pilot(adamw, **options).min()) if name == self.protocol.tasks[0] else math.nan
-        return pilot, loss
+            trainer = _trainer(name, self.protocol.memory)
+            setting = tune(rule, find([name])[0], trials=24, seeds=3, trainer=trainer).setting
+        adamw = rule.program.with_hyperparameters({n: x for n, x in setting.items() if n != "learning_rate"})
+        # Its update has a root mean square of about 1, less where gradients disagree.
+        sizes = tuple(setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-5, 4))
+        losses = self._tried([adamw], {0: Trial(name, sizes, self.protocol.seeds)})[0]
+        pilot = self.measure_pilot(adamw) if name == self.protocol.tasks[0] else None
+        return pilot, Measured(float(losses.min()), sizes[int(np.argmin(losses))])
+
+
+def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: float = 0.0) -> Reference:
+    """Return the reference from what `measure_adamw` found on each task, the pilot's first.
+
+    What is hopeless in the pilot is decided by the worse of AdamW and the start program, whose loss there is `start`.
+    """
+    pilot = next(iter(measured.values()))[0]
+    assert pilot is not None
+    return Reference(
+        max(pilot.loss, start if math.isfinite(start) else 0.0),
+        {name: found.loss for name, (_, found) in measured.items()},
+        {name: found.size / pilot.size for name, (_, found) in measured.items()},
+    )
 
 
 def _geometric_mean(losses: dict[str, float]) -> float:

@@ -7,12 +7,12 @@ learning rate that gives the wanted one. In the second form a rule and any multi
 nothing can be won by a factor that happens to suit the learning rates tried.
 
 There is one training for both executions of a program: the interpreter, compiled once for all programs of a task, and
-the compiler, once for each.
+the compiler, once for each. On a CPU programs are interpreted one after another; on an accelerator as many at once as
+fit into its memory, vmapped (see `programs_at_once`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -96,16 +96,26 @@ class Trainer:
     Args:
         task: what to train.
         runs: how many runs one call holds; others are padded to it, so that nothing is compiled again.
+        programs: how many interpreted programs one call holds, vmapped; others are padded to it.
         capacity: of the interpreter.
     """
 
-    def __init__(self, task: Task, *, runs: int = 6, capacity: Capacity = Capacity()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        task: Task,
+        *,
+        runs: int = 6,
+        programs: int = 1,
+        capacity: Capacity = Capacity(),  # noqa: B008
+    ) -> None:
         self.task = task
         self.runs = runs
+        self.programs = programs
         self.capacity = capacity
-        # Together, runs of small networks share the interpreter's overhead; large ones only crowd the caches.
-        self._map = jax.vmap if task.parameters < 10_000 else _one_by_one
-        self._interpreted = jax.jit(self._run_code)
+        # Together, runs of small networks share the interpreter's overhead; large ones only crowd a CPU's caches.
+        self._map = jax.vmap if programs > 1 or task.parameters < 10_000 else _one_by_one
+        each = self._run_code
+        self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
 
     @functools.cached_property
     def _prepare(self) -> Callable[[Any], tuple[Any, Array]]:
@@ -132,7 +142,12 @@ class Trainer:
         return self._map(run)(seeds, scales)
 
     def _run_code(self, code: Code, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
-        return self._run(lambda rate, total: interpret(code, rate, total), seeds, scales, relative, steps)
+        heavy = self.programs == 1
+
+        def make(rate: Callable[[Array], Array], total: Any) -> optax.GradientTransformation:
+            return interpret(code, rate, total, heavy=heavy)
+
+        return self._run(make, seeds, scales, relative, steps)
 
     @functools.cache  # noqa: B019
     def _compiled(self, rule: Rule | Factory, names: tuple[str, ...]) -> Callable[..., Array]:
@@ -152,7 +167,7 @@ class Trainer:
         """Tell whether a rule is cheaper interpreted than compiled here."""
         if "all" not in rule.programs or self.task.steps * self.task.parameters > INTERPRET_BELOW:
             return False
-        return all(FUNCTIONS[s.function].cost < 100 for s in rule.program.statements)
+        return light(rule.program)
 
     def losses(
         self,
@@ -181,23 +196,103 @@ class Trainer:
         """
         rule = Rule.of(rule) if isinstance(rule, Program) else rule
         if isinstance(rule, Rule) and (self.interprets(rule) if interpreted is None else interpreted):
-            values = tuple((name, hyperparameters.get(name, value)) for name, value in rule.hyperparameters.items())
-            program = dataclasses.replace(rule.program, hyperparameters=values)
-            call = functools.partial(self._interpreted, encode(program.simplified(), self.capacity))
-        else:
-            names = tuple(sorted(hyperparameters))
-            call = functools.partial(self._compiled(rule, names), [hyperparameters[name] for name in names])
-        pairs = [(scale, seed) for scale in scales for seed in seeds]
+            program = rule.program.with_hyperparameters(hyperparameters)
+            return self.losses_of([program], [scales], seeds, relative=relative, steps=steps)[0]
+        names = tuple(sorted(hyperparameters))
+        train = functools.partial(self._compiled(rule, names), [hyperparameters[name] for name in names])
+        return self._in_parts(_alone(train), np.array(scales, np.float32)[None], seeds, relative, steps)[0]
+
+    def losses_of(
+        self,
+        programs: Sequence[Program],
+        scales: Sequence[Sequence[float]],
+        seeds: Sequence[int],
+        *,
+        relative: bool = False,
+        steps: int | None = None,
+    ) -> Float32[np.ndarray, "programs scales seeds 2"]:
+        """Return the losses of interpreted programs, each at scales of its own, as many of each; see `losses`.
+
+        Raises:
+            ProgramError: a program is too long for the interpreter.
+        """
+        wanted = np.array(scales, np.float32)
+        found = np.empty((*wanted.shape, len(seeds), 2), np.float32)
+        together = [i for i, program in enumerate(programs) if self.programs == 1 or light(program)]
+        for i in sorted(set(range(len(programs))) - set(together)):
+            found[i] = self.losses(programs[i], scales[i], seeds, relative=relative, steps=steps, interpreted=False)
+        for begin in range(0, len(together), self.programs):
+            part = together[begin : begin + self.programs]
+            padded = part + part[-1:] * (self.programs - len(part))
+            codes = [encode(programs[i].simplified(), self.capacity) for i in padded]
+            if self.programs == 1:
+                call = _alone(functools.partial(self._interpreted, codes[0]))
+            else:
+                stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *codes)
+                call = functools.partial(self._interpreted, stacked)
+            found[part] = self._in_parts(call, wanted[padded], seeds, relative, steps)[: len(part)]
+        return found
+
+    def _in_parts(
+        self,
+        call: Callable[..., Array],
+        scales: Float32[np.ndarray, "programs scales"],
+        seeds: Sequence[int],
+        relative: bool,
+        steps: int | None,
+    ) -> Float32[np.ndarray, "programs scales seeds 2"]:
+        """Return the losses of all scales and seeds, `runs` of them in a call, the last ones padded."""
+        pairs = [(i, seed) for i in range(scales.shape[1]) for seed in seeds]
         results = []
         for begin in range(0, len(pairs), self.runs):
             part = pairs[begin : begin + self.runs]
             padded = part + part[-1:] * (self.runs - len(part))
             data = jax.tree.map(lambda *leaves: np.stack(leaves), *(self.seed(seed) for _, seed in padded))
-            wanted = np.array([scale for scale, _ in padded], np.float32)
+            wanted = scales[:, [i for i, _ in padded]]
             losses = call(data, wanted, np.bool_(relative), np.int32(steps or self.task.steps))
-            results.append(np.asarray(losses)[: len(part)])
-        return np.concatenate(results).reshape(len(scales), len(seeds), 2)
+            results.append(np.asarray(losses)[:, : len(part)])
+        return np.concatenate(results, axis=1).reshape(*scales.shape, len(seeds), 2)
+
+
+def _alone(call: Callable[..., Array]) -> Callable[..., Array]:
+    """Return the training of one rule as one of several."""
+    return lambda data, scales, *rest: call(data, scales[0], *rest)[None]
+
+
+def light(program: Program) -> bool:
+    """Tell whether a program has no heavy function."""
+    return not any(FUNCTIONS[s.function].heavy for s in program.statements)
 
 
 def _one_by_one(run: Callable[..., Array]) -> Callable[..., Array]:
     return lambda *arguments: jax.lax.map(lambda each: run(*each), arguments)
+
+
+def bytes_of(task: Task, runs: int, capacity: Capacity = Capacity()) -> int:  # noqa: B008
+    """Return about how much memory an interpreted program takes while its runs train: registers and activations.
+
+    Of the registers there are two copies, since a vmapped switch writes all of its results; the activations are what
+    the gradient of a batch computes, one by one.
+    """
+    examples = [jax.ShapeDtypeStruct((task.batch_size, *x.shape[1:]), x.dtype) for x in task.data.train]
+    weights = jax.eval_shape(task.init, jax.random.key(0))
+    gradient = jax.make_jaxpr(jax.grad(task.mean_loss))(weights, *examples)
+    activations = sum(v.aval.size for equation in gradient.eqns for v in equation.outvars)  # pyright: ignore
+    return 4 * runs * (2 * capacity.registers * task.parameters + activations)
+
+
+def programs_at_once(task: Task, runs: int, memory: float) -> int:
+    """Return how many programs to interpret in one call.
+
+    Args:
+        task: what they train.
+        runs: of each in the call.
+        memory: GiB that they may take together; 0 for half of an accelerator's, and one program on a CPU.
+    """
+    total = memory * 2**30
+    if not memory:
+        device = jax.local_devices()[0]
+        if device.platform == "cpu":
+            return 1
+        total = 0.5 * (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
+    return min(1024, max(1, int(total / bytes_of(task, runs))))

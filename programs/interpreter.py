@@ -144,13 +144,17 @@ class InterpreterState(NamedTuple):
     scratch: Float32[Array, "r size"]
 
 
-def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: Any) -> optax.GradientTransformation:
+def interpret(
+    code: Code, learning_rate: Callable[[Array], Array], total_steps: Any, *, heavy: bool = True
+) -> optax.GradientTransformation:
     """Return the optax transform of an encoded program.
 
     Args:
         code: the program; may be traced.
         learning_rate: function of the step, from 0.
         total_steps: length of the training, for `progress`; may be traced.
+        heavy: whether the heavy functions (see the vocabulary) can be run. Vmapped over programs, every function runs
+            for every statement, so there they would cost all programs; the result of a program that has one is wrong.
     """
 
     def init(params: Any) -> InterpreterState:
@@ -164,7 +168,7 @@ def interpret(code: Code, learning_rate: Callable[[Array], Array], total_steps: 
 
     def step(updates: Any, state: Any, params: Any = None) -> tuple[Any, InterpreterState]:
         count, slots, registers = state
-        branches = _branches([leaf.shape for leaf in jax.tree.leaves(updates)])
+        branches = _branches([leaf.shape for leaf in jax.tree.leaves(updates)], heavy)
         gradient, unravel = ravel_pytree(updates)
         weights, _ = ravel_pytree(params)
         now = count.astype(jnp.float32)
@@ -198,7 +202,7 @@ def _run(code: Code, registers: Array, branches: list[Callable[[Array, Array], A
     return jax.lax.fori_loop(0, length, statement, registers)
 
 
-def _branches(shapes: list[tuple[int, ...]] | None) -> list[Callable[[Array, Array], Array]]:
+def _branches(shapes: list[tuple[int, ...]] | None, heavy: bool = True) -> list[Callable[[Array, Array], Array]]:
     """Return for each function of the vocabulary what it does to (registers, operands), as a vector of all weights.
 
     Without shapes of leaves only the elementwise functions do anything.
@@ -213,7 +217,7 @@ def _branches(shapes: list[tuple[int, ...]] | None) -> list[Callable[[Array, Arr
         compute = _WHOLE.get(name) or implementation(name)
 
         def run(registers: Array, operands: Array) -> Array:
-            if elementwise_only and function.kind is not Kind.ELEMENTWISE:
+            if (elementwise_only and function.kind is not Kind.ELEMENTWISE) or (function.heavy and not heavy):
                 return registers[0]
             values = [
                 jax.lax.dynamic_index_in_dim(registers, operands[i], 0, keepdims=False) for i in range(function.arity)

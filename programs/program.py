@@ -11,8 +11,8 @@ from __future__ import annotations
 import ast
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .vocabulary import DIALECTS, Dialect, Shape
@@ -123,6 +123,10 @@ class Program:
         from .analysis import simplify
 
         return simplify(self)
+
+    def with_hyperparameters(self, values: Mapping[str, float]) -> Program:
+        """Return the program with other defaults of some hyperparameters; names that it has not are ignored."""
+        return replace(self, hyperparameters=tuple((n, values.get(n, default)) for n, default in self.hyperparameters))
 
     def lifted(self) -> Program:
         """Return the program with its literals as hyperparameters ``c1, c2, ...`` (equal literals share one)."""

@@ -88,6 +88,11 @@ class Function:
         """The number of arguments."""
         return len(self.parameters)
 
+    @property
+    def heavy(self) -> bool:
+        """Whether it costs as much as products of matrices do; no search proposes it, no vmapped interpreter has it."""
+        return self.cost >= 100
+
     def shape(self, *shapes: Shape) -> Shape:
         """Return the shape of the result for arguments of these shapes."""
         match self.kind:

@@ -60,6 +60,32 @@ class Here:
         """Do nothing."""
 
 
+class Groups:
+    """Hands another executor's workers their items in groups, one for each: what is trained at once on an accelerator.
+
+    Args:
+        executor: of an evaluator of groups.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    @property
+    def workers(self) -> int:
+        """How many groups are evaluated at once."""
+        return self._executor.workers
+
+    def map(self, items: Sequence[Any]) -> list[Any]:
+        """Return the evaluator's results, in the order of the items."""
+        size = max(1, -(-len(items) // self.workers))
+        parts = self._executor.map([items[begin : begin + size] for begin in range(0, len(items), size)])
+        return [result for part in parts for result in part]
+
+    def close(self) -> None:
+        """Stop at once; what is in flight is lost."""
+        self._executor.close()
+
+
 class Pool:
     """Evaluates in worker processes.
 

@@ -19,7 +19,7 @@ from ..programs.vocabulary import DIALECTS, FUNCTIONS, NUMBERS
 KINDS = ("insert", "delete", "operand", "constant")
 
 _WORDS = {
-    kind: [n for n, function in FUNCTIONS.items() if function.cost < 100 and function.kind in dialect.kinds]
+    kind: [n for n, function in FUNCTIONS.items() if not function.heavy and function.kind in dialect.kinds]
     for kind, dialect in DIALECTS.items()
 }
 _LARGEST = 1e30

@@ -10,7 +10,14 @@ from ..imports import imported
 from .task import Examples, Splits, Task
 
 SETS: dict[str, tuple[str, ...]] = {
-    "search": ("digits-mlp-2k", "digits-autoencoder-2k", "topics-mlp-2k"),
+    "search": (
+        "digits-mlp-2k",
+        "digits-few-mlp-2k",
+        "digits-autoencoder-2k",
+        "topics-mlp-2k",
+        "topics-transformer-2k",
+        "topics-mlp-20k",
+    ),
     "selection": ("breast-cancer-mlp-20k", "iris-mlp-20k", "source-mlp-20k", "source-gru-20k"),
     "held-out": tuple(
         f"{name}-{size}"

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from ..models import Cnn, Mlp
-from .task import Splits, Task, cross_entropy, shuffled_splits, squared_error
+from .task import Examples, Splits, Task, cross_entropy, shuffled_splits, squared_error
 
 
 @functools.cache
@@ -21,6 +21,12 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 def classification() -> Splits:
     """Images (8, 8, 1) in [0, 1], labels 0 to 9."""
     return shuffled_splits(*_digits())
+
+
+def few() -> Splits:
+    """A tenth of the images to train on, so that a network soon knows them by heart, as it does small tables."""
+    splits = classification()
+    return splits._replace(train=Examples(splits.train.inputs[:108], splits.train.targets[:108]))
 
 
 def reconstruction() -> Splits:
@@ -44,6 +50,7 @@ TASKS = [
     _classifier("cnn-2k", Cnn((8, 16), 10), 150),
     _classifier("cnn-20k", Cnn((32, 48), 10), 300),
     _classifier("cnn-200k", Cnn((96, 192), 10), 600),
+    Task("digits-few-mlp-2k", "digits", few, Mlp((32, 10)), cross_entropy, 150, 32),
     *(
         Task(f"digits-autoencoder-{size}", "digits", reconstruction, Mlp(widths), squared_error, steps, _batch(size))
         for size, widths, steps in [

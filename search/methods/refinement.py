@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ...meta.fitness import Reference
 
 LEARNING_RATES = (1e-4, 1.0)
+FACTORS = tuple(2.0**i for i in range(-3, 3))
+"""Step sizes tried on each task, relative to those that AdamW wants there: more of them than in a search."""
 _NOISE_GROUPS = 3
 """Groups of other seeds by which the noise of a fitness is measured."""
 
@@ -155,13 +157,12 @@ class Judge:
 
 def judge_on(executor: Executor, tasks: Sequence[str], seeds: int) -> Judge:
     """Return the judge on some tasks, at AdamW's shipped settings there, or ones tuned now where there are none."""
-    from ...meta.fitness import Reference
+    from ...meta.fitness import reference_of
     from ...meta.tuning import baseline
 
-    names = checked_tasks(tasks)
-    found = executor.map([("adamw", name, baseline("adamw", name)) for name in names])
-    reference = Reference(1.0, {name: loss for name, (_, loss) in zip(names, found, strict=True)})
-    return Judge(executor, names, tuple(range(seeds)), reference)
+    names, all_seeds = checked_tasks(tasks), tuple(range(seeds))
+    found = executor.map([("adamw", name, (names, all_seeds, baseline("adamw", name))) for name in names])
+    return Judge(executor, names, all_seeds, reference_of(dict(zip(names, found, strict=True))))
 
 
 def refine(
@@ -330,13 +331,13 @@ def refinement_evaluator() -> Callable[[tuple[str, Any, Any]], Any]:
 
     def fitness(tasks: tuple[str, ...], seeds: tuple[int, ...]) -> Fitness:
         if (tasks, seeds) not in made:
-            made[tasks, seeds] = Fitness(Protocol(tasks, seeds, hopeless_pilot=math.inf, hopeless=math.inf))
+            made[tasks, seeds] = Fitness(Protocol(tasks, seeds, FACTORS, hopeless_pilot=math.inf))
         return made[tasks, seeds]
 
     def evaluate(job: tuple[str, Any, Any]) -> Any:
         match job:
-            case "adamw", task, setting:
-                return fitness((task,), (0, 1)).measure_adamw(task, setting)
+            case "adamw", task, (tasks, seeds, setting):
+                return fitness(tasks, seeds).measure_adamw(task, setting)
             case _, text, (tasks, seeds, reference):
                 return fitness(tasks, seeds)(Program.parse(text), reference)
 

@@ -15,10 +15,9 @@ from ...meta.score import Score
 from ...programs import Program, RulesmithError, rule_file
 from ...programs.errors import nearest
 from ..candidates import Candidate, Feedback
-from ..curricula.fixed import Fixed
-from ..curricula.regret_tasks import RegretTasks
+from ..curricula.task_order import TaskOrder
 from ..engine import Evaluation, Observer
-from ..executors import Executor, Pool, available_cores
+from ..executors import Executor, Groups, Here, Pool, available_cores
 from ..facts import facts_of
 from ..mutation import KINDS, Limits, checked, inlined
 from ..program_store import ProgramStore
@@ -48,9 +47,11 @@ class SymbolicConfig:
         batch: children bred from one snapshot of the population.
         restart: programs between restarts.
         statements: the most statements of a program.
-        curriculum: "fixed" (every program is tried on the same tasks), or "regret" (first where the best program does
-            worst against tuned AdamW, and on the others only if it beats the best there).
+        curriculum: the order of the tasks: "fixed", cheapest first, or "regret", first where the best program does
+            worst against tuned AdamW, and on the others only if it beats the best there.
         focus: tasks that are tried first, for "regret".
+        memory: GiB for programs that are trained at once, vmapped; 0: half of an accelerator's, and on CPUs one program
+            after another, which is faster there.
         seed: of the run.
     """
 
@@ -65,6 +66,7 @@ class SymbolicConfig:
     statements: int = 40
     curriculum: Literal["fixed", "regret"] = "fixed"
     focus: int = 1
+    memory: float = 0.0
     seed: int = 0
 
 
@@ -101,14 +103,24 @@ class Cluster:
 
 
 def _executor(config: SymbolicConfig, workers: int | None, cluster: Cluster | None) -> Executor:
+    import jax
+
     from ...meta.fitness import Protocol
 
-    build = functools.partial(_evaluator, Protocol(checked_tasks(config.tasks), tuple(range(config.seeds))))
+    seeds = tuple(range(config.seeds))
+    protocol = Protocol(checked_tasks(config.tasks), seeds, memory=config.memory)
+    together = functools.partial(_group_evaluator, protocol)
+    if cluster is None and jax.default_backend() != "cpu":
+        return Groups(Here(together))
+    grouped = config.memory > 0 or (cluster is not None and cluster.gpus > 0)
+    build = together if grouped else functools.partial(_evaluator, protocol)
     if cluster is None:
-        return Pool(build, workers or available_cores())
-    from ..ray_executor import RayPool
+        executor = Pool(build, workers or available_cores())
+    else:
+        from ..ray_executor import RayPool
 
-    return RayPool(build, cluster.address, cluster.cores, cluster.gpus)
+        executor = RayPool(build, cluster.address, cluster.cores, cluster.gpus)
+    return Groups(executor) if grouped else executor
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ class Symbolic:
     def evaluate(self, state: dict[str, Score], candidates: Sequence[Candidate], tasks: Any, key: Any) -> Evaluation:
         """Score the candidates: from the cache where digest or fingerprint is known, else by training.
 
-        The tasks are their `Focus`, or None.
+        The tasks are the program to keep up with, a `Leader`, or None.
 
         The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
         """
@@ -181,25 +193,35 @@ def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
             case "adamw", task, setting:
                 return fitness.measure_adamw(task, setting)
             case "pilot", text, _:
-                return fitness.measure_pilot(Program.parse(text))
-            case _, text, (reference, focus):
-                return fitness(Program.parse(text), reference, focus)
+                return fitness.measure_pilot(Program.parse(text)).loss
+            case _, text, (reference, leader):
+                return fitness(Program.parse(text), reference, leader)
+
+    return evaluate
+
+
+def _group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:
+    """Return what a worker does that takes jobs in groups: programs of a group are trained together."""
+    from ...meta.fitness import Fitness
+
+    fitness, single = Fitness(protocol), _evaluator(protocol)
+
+    def evaluate(jobs: Sequence[tuple[str, Any, Any]]) -> list[Any]:
+        if any(kind != "score" for kind, _, _ in jobs):
+            return [single(job) for job in jobs]
+        return fitness.scores([Program.parse(text) for _, text, _ in jobs], *jobs[0][2])
 
     return evaluate
 
 
 def measure_reference(executor: Executor, tasks: Sequence[str], start: Program) -> Any:
-    """Return AdamW's losses, at its shipped setting on each task, or one tuned now where there is none.
-
-    The pilot, which decides only what is hopeless, is measured by the worse of AdamW and the start program.
-    """
-    from ...meta.fitness import Reference
+    """Return AdamW's losses, at its shipped setting on each task, or one tuned now where there is none."""
+    from ...meta.fitness import reference_of
     from ...meta.tuning import baseline
 
     jobs = [("adamw", task, baseline("adamw", task)) for task in tasks]
     *found, pilot = executor.map([*jobs, ("pilot", start.to_text(), None)])
-    worse = max(found[0][0], pilot if math.isfinite(pilot) else 0.0)
-    return Reference(worse, {task: loss for task, (_, loss) in zip(tasks, found, strict=True)})
+    return reference_of(dict(zip(tasks, found, strict=True)), pilot)
 
 
 def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolution | RandomSearch:
@@ -213,14 +235,14 @@ def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolutio
     )
 
 
-def make_curriculum(config: SymbolicConfig) -> Fixed | RegretTasks:
+def make_curriculum(config: SymbolicConfig) -> TaskOrder:
     """Return the curriculum that a config names.
 
     Raises:
         RulesmithError: there is no such task, or there are too few.
     """
     tasks = checked_tasks(config.tasks)
-    return RegretTasks(tasks, config.focus) if config.curriculum == "regret" else Fixed(None)
+    return TaskOrder(tasks, config.focus, 1.0) if config.curriculum == "regret" else TaskOrder(tasks)
 
 
 def discover(

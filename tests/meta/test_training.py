@@ -7,9 +7,10 @@ import optax
 import pytest
 from rulesmith import Program, load
 from rulesmith.envs.tasks import tasks
-from rulesmith.meta.fitness import Fitness, Protocol, Reference
-from rulesmith.meta.training import Trainer
+from rulesmith.meta.fitness import Fitness, Measured, Protocol, Reference, reference_of
+from rulesmith.meta.training import Trainer, bytes_of, programs_at_once
 from rulesmith.meta.tuning import ranges_of, settings, tune
+from rulesmith.programs.interpreter import encode
 from rulesmith.search.methods.symbolic import WARM_START
 
 TASK = tasks()["iris-mlp-2k"]
@@ -55,8 +56,45 @@ def fitness():
 
 @pytest.fixture(scope="module")
 def reference(fitness):
-    pilot, loss = fitness.measure_adamw("iris-mlp-2k", {"learning_rate": 0.03, "weight_decay": 0.001})
-    return Reference(pilot, {"iris-mlp-2k": loss})
+    measured = fitness.measure_adamw("iris-mlp-2k", {"learning_rate": 0.03, "weight_decay": 0.001})
+    return reference_of({"iris-mlp-2k": measured})
+
+
+def test_vmapped_programs_train_as_those_one_after_another(trainer):
+    programs = [load(name).program for name in ("adamw", "lion", "adafactor")]
+    heavy = Program.parse("def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * orthogonalize(m), m")
+    programs += [heavy, Program.parse("def update(g, lr):\n return lr * (g / 0)")]
+    scales = [[0.001 * (i + 1), 0.01] for i in range(len(programs))]
+    many = Trainer(TASK, runs=2, programs=2)
+    found, wanted = (made.losses_of(programs, scales, [0], relative=True, steps=5) for made in (many, trainer))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    assert np.isfinite(found[:4]).all()
+    assert np.isnan(found[4]).all()
+    stacked, data = jax.tree.map(lambda x: np.stack([x, x]), (encode(programs[0]), many.seed(0)))
+    lowered = many._interpreted.lower(stacked, data, np.ones((2, 2), np.float32), np.bool_(True), np.int32(5))
+    taken = lowered.compile().memory_analysis().temp_size_in_bytes / 2
+    assert 0.5 * taken < bytes_of(TASK, 2) < 2 * taken
+
+
+def test_as_many_programs_at_once_as_the_memory_holds():
+    assert programs_at_once(TASK, 6, 0.0) == 1  # on a CPU
+    assert programs_at_once(TASK, 6, 1e-9) == 1
+    each = bytes_of(TASK, 6) / 2**30
+    assert programs_at_once(TASK, 6, 7.5 * each) == 7
+    larger = tasks()["iris-mlp-20k"]
+    assert programs_at_once(larger, 6, 7.5 * each) < 7
+
+
+def test_programs_are_scored_together_as_alone(fitness, reference):
+    texts = [WARM_START, "def update(g, lr):\n return lr * (0 - g)", "def update(g, lr):\n return lr * g"]
+    programs = [Program.parse(text) for text in texts]
+    assert fitness.scores(programs, reference) == [fitness(program, reference) for program in programs]
+
+
+def test_step_sizes_are_those_that_adamw_wants():
+    rows = {"a": (Measured(0.5, 0.01), Measured(0.2, 0.02)), "b": (None, Measured(0.3, 0.001))}
+    assert reference_of(rows, 0.7) == Reference(0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1})
+    assert reference_of(rows, math.inf).pilot == 0.5
 
 
 def test_a_factor_changes_nothing(fitness, reference):
