@@ -339,6 +339,7 @@ def refine(
     finally:
         pool.close()
     console.print(refinement_text(result))
+    method.keep_selection(result, config, console.print)
     rule_file.write_text(output, rule_file.dumps(method.refined_rule(result, name or output.stem)))
     console.print(f"\n{output}: the rule. These tasks have chosen it, so no proof yet. Next:", soft_wrap=True)
     console.print(f"  rulesmith compare {output} lion --tasks held-out", soft_wrap=True)

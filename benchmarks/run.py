@@ -102,7 +102,7 @@ def workers():
     from rulesmith.search.methods.symbolic import WARM_START, _evaluator
 
     build = functools.partial(_evaluator, Protocol(("digits-mlp-2k",)))
-    reference = Reference(1.0, {"digits-mlp-2k": 1.0}, {"digits-mlp-2k": 1.0})
+    reference = Reference(1.0, *({"digits-mlp-2k": 1.0},) * 3)
     text = Program.parse(WARM_START).to_text()
     times = {}
     for count in (1, 2):

@@ -1,4 +1,7 @@
-"""The fitness of a program: its loss relative to tuned AdamW's, over tasks and seeds.
+"""The fitness of a program: its loss relative to tuned AdamW's, a weighted geometric mean over tasks.
+
+A task weighs by how precisely it measures: by one over the standard deviation of AdamW's log loss over seeds. Else the
+few tasks whose losses vary most, between seeds as between rules, would be all that a search hears of.
 
 A learning rate is a free choice, so it must not decide. A program is first tried on a *pilot*, few steps of the first
 task, at step sizes that are set by the root mean square of its own updates (see `training`): a multiple of a program
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +38,12 @@ PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(RUNS))
 """Root mean squares of the update that the pilot tries."""
 
 
+NOISE_SEEDS = 12
+"""Seeds that AdamW's noise on a task is measured with."""
+LEAST_NOISE = 0.01
+"""Noise below which a task gains no more weight, so that none is all."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """AdamW's losses, which a program's are divided by: in the pilot, and on each task.
@@ -43,18 +52,30 @@ class Reference:
         pilot: the loss above which, times `Protocol.hopeless_pilot`, a program is stopped.
         tasks: by name, AdamW's validation loss.
         sizes: by name, AdamW's best step size, relative to its best in the pilot.
+        weights: by name; their sum is 1.
     """
 
     pilot: float
     tasks: dict[str, float]
     sizes: dict[str, float]
+    weights: dict[str, float]
+
+    def fitness(self, losses: Mapping[str, float]) -> float:
+        """Return the weighted geometric mean of relative losses; infinite if one is no number or not above 0."""
+        if not all(0 < loss < math.inf for loss in losses.values()):
+            return math.inf
+        return math.exp(sum(self.weights[name] * math.log(loss) for name, loss in losses.items()))
 
 
 class Measured(NamedTuple):
-    """AdamW on a task: its validation loss at the best step size, and that."""
+    """AdamW on a task: its validation loss at the best step size, that, and the noise of the loss.
+
+    The noise is the standard deviation over seeds of the loss's logarithm.
+    """
 
     loss: float
     size: float
+    noise: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -65,7 +86,7 @@ class Leader:
         fitness: of it.
         losses: its own, by task, relative to tuned AdamW's.
         first: tasks that are tried first, before anything is compared.
-        slack: a program is stopped once its losses are this many times the leader's, a mean over the tasks tried.
+        slack: a program is stopped once its fitness would be this many times the leader's.
     """
 
     fitness: float
@@ -73,9 +94,9 @@ class Leader:
     first: tuple[str, ...] = ()
     slack: float = 1.0
 
-    def estimate(self, losses: dict[str, float]) -> float:
-        """Return a program's fitness from its losses on some tasks: the leader's, times how they compare there."""
-        return self.fitness * _geometric_mean({name: loss / self.losses[name] for name, loss in losses.items()})
+    def estimate(self, losses: Mapping[str, float], reference: Reference) -> float:
+        """Return a program's fitness from its losses on some tasks: as if it did like the leader on the others."""
+        return self.fitness * reference.fitness({name: loss / self.losses[name] for name, loss in losses.items()})
 
 
 @dataclass(frozen=True)
@@ -190,10 +211,10 @@ class Fitness:
             if not math.isfinite(losses[name]):
                 return Score(math.inf, f"diverges on {name} at every step size", losses)
             if leader and len(first) <= len(losses) < len(tasks):
-                fitness = leader.estimate(losses)
+                fitness = leader.estimate(losses, reference)
                 if fitness >= leader.fitness * leader.slack:
                     return Score(fitness, f"behind the best after {name}: {fitness:.3f}", losses)
-        return Score(_geometric_mean(losses), "", losses)
+        return Score(reference.fitness(losses), "", losses)
 
     def measure_pilot(self, program: Program) -> Measured:
         """Return a program's loss in the pilot and the best step size there; infinite if it diverges."""
@@ -216,8 +237,11 @@ class Fitness:
         # Its update has a root mean square of about 1, less where gradients disagree.
         sizes = tuple(setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-5, 4))
         losses = self._tried([adamw], {0: Trial(name, sizes, self.protocol.seeds)})[0]
+        size = sizes[int(np.argmin(losses))]
+        trainer = _trainer(name, self.protocol.memory)
+        single = trainer.losses_of([adamw], [[size]], range(NOISE_SEEDS), relative=True)[0, 0, :, 0]
         pilot = self.measure_pilot(adamw) if name == self.protocol.tasks[0] else None
-        return pilot, Measured(float(losses.min()), sizes[int(np.argmin(losses))])
+        return pilot, Measured(float(losses.min()), size, float(np.std(np.log(single), ddof=1)))
 
 
 def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: float = 0.0) -> Reference:
@@ -227,13 +251,11 @@ def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: f
     """
     pilot = next(iter(measured.values()))[0]
     assert pilot is not None
+    precisions = {name: 1 / max(found.noise, LEAST_NOISE) for name, (_, found) in measured.items()}
+    total = sum(precisions.values())
     return Reference(
         max(pilot.loss, start if math.isfinite(start) else 0.0),
         {name: found.loss for name, (_, found) in measured.items()},
         {name: found.size / pilot.size for name, (_, found) in measured.items()},
+        {name: precision / total for name, precision in precisions.items()},
     )
-
-
-def _geometric_mean(losses: dict[str, float]) -> float:
-    logs = [math.log(loss) if loss > 0 else -math.inf for loss in losses.values()]
-    return math.exp(sum(logs) / len(logs)) if all(math.isfinite(log) for log in logs) else math.inf

@@ -12,7 +12,7 @@ class Score:
     """The outcome of trying a program.
 
     Attributes:
-        fitness: geometric mean of the losses relative to tuned AdamW's, smaller is better; infinite if it failed.
+        fitness: mean of the losses relative to tuned AdamW's (see `fitness`), smaller is better; infinite if it failed.
         reason: why it was stopped before all tasks were tried, or "".
         losses: by task, the loss relative to tuned AdamW's.
     """

@@ -139,6 +139,8 @@ def _programs(store: ProgramStore, directory: Path) -> list[Any]:
             "best fitness by programs tried on all tasks", {"best so far": best[::step]}, "programs", "fitness", step
         ),
     ]
+    if selection := store.fact("selection"):
+        parts.append(pictures.selection(selection["tasks"], selection["finalists"]))
     rule = store.best_rule()
     if getattr(rule, "kind", "") == "drift":
         ppo = rule_file.find_objective("ppo-clip")

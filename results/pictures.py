@@ -26,6 +26,23 @@ def curve(title: str, lines: Mapping[str, Sequence[float]], x: str, y: str, step
     return figure
 
 
+def selection(tasks: Sequence[str], finalists: Sequence[Sequence[Any]]) -> Any:
+    """Return a figure of finalists' fitness in the search and on selection tasks, by place in the search."""
+    import plotly.graph_objects as go
+
+    title = f"programs of the search, on its own tasks and on {', '.join(tasks)}"
+    figure = go.Figure(layout={**LAYOUT, "title": title, "xaxis_title": "candidate", "yaxis_title": "loss / AdamW's"})
+    for place, name in ((1, "in the search"), (2, "on selection tasks")):
+        figure.add_scatter(
+            x=[row[0] for row in finalists],
+            y=[row[place] for row in finalists],
+            name=name,
+            mode="lines+markers",
+            line={"color": COLOURS[place - 1]},
+        )
+    return figure
+
+
 def smoothed(values: Sequence[float], width: int = 15) -> list[float]:
     """Return running means over up to `width` values before each."""
     sums = np.cumsum([0.0, *values])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from rich.console import Group
 from rich.text import Text
@@ -40,13 +42,18 @@ def refinement_text(result: Refined) -> Group:
 
 def overfitting(result: Refined) -> str:
     """Return a sentence on how well the fitness in the search foretold that of the funnel's first round."""
-    pairs = np.array([(row.search, row.rounds[0]) for row in result.finalists])
+    return overfitting_of([(row.search, row.rounds[0]) for row in result.finalists])
+
+
+def overfitting_of(found: Sequence[tuple[float, float]]) -> str:
+    """Return the sentence for pairs of fitness, in the search and on selection tasks; "" for few."""
+    pairs = np.array(found, float)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     if len(pairs) < 5:
         return ""
-    found = statistics.rank_correlation(pairs[:, 0], pairs[:, 1])
+    correlation = statistics.rank_correlation(pairs[:, 0], pairs[:, 1])
     best, chosen = pairs[np.argmin(pairs[:, 0])], pairs[np.argmin(pairs[:, 1])]
     return (
-        f"rank correlation of the search's fitness with the first round's, over {len(pairs)} programs: {found}; the "
-        f"search's best has {best[1]:.4f} there, the chosen one {chosen[1]:.4f}"
+        f"rank correlation of the search's fitness with that on selection tasks, over {len(pairs)} programs: "
+        f"{correlation}; the search's best has {best[1]:.4f} there, the chosen one {chosen[1]:.4f}"
     )

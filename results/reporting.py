@@ -22,10 +22,11 @@ from ..search.archive import Entry
 from ..search.array_store import ArrayStore
 from ..search.level_store import LevelStore
 from ..search.runs import open_run
-from ..search.store import FILE
+from ..search.store import FILE, infinite
 from . import curriculum_reporting, objective_reporting
 from .layout import code, facts_table, table
 from .objective_reporting import objective_json, objective_text
+from .refinement_text import overfitting_of
 
 
 def rules_table() -> Table:
@@ -154,7 +155,7 @@ def run_text(directory: Path) -> Group:
             return objective_reporting.run_text(store)
         archive, front, counts = store.archive(), store.front(), store.counts()
         config, seconds, method = store.fact("config"), store.seconds(), store.fact("method")
-        measure = store.fact("measure") or "loss / AdamW's"
+        measure, selection = store.fact("measure") or "loss / AdamW's", store.fact("selection")
         line = store.lineage(archive[0].candidate.index) if archive else []
         rule = store.rule(archive[0]) if archive else None
     rate = (counts["programs"] + counts["invalid"]) / seconds if seconds else 0.0
@@ -171,6 +172,9 @@ def run_text(directory: Path) -> Group:
     for entry in front:
         shown.add_row(str(entry.candidate.length), f"{entry.fitness:.4f}", str(entry.candidate.index))
     parts += [Text(f"\nbest for each length (Pareto front); fitness: {measure.rstrip(',')}", style="bold"), shown]
+    if selection:
+        pairs = [(row[1], infinite(row[2])) for row in selection["finalists"]]
+        parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(overfitting_of(pairs))]
     steps = [f"{number} ({origin}, {fitness:.3f})" for number, origin, fitness in line]
     shown = steps if len(steps) <= 8 else [*steps[:3], "...", *steps[-4:]]
     parts += [Text(f"\nlineage of the best, {len(steps)} generations", style="bold"), Text(" > ".join(shown)), Text()]

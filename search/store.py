@@ -20,7 +20,7 @@ from ..programs import RulesmithError
 
 FILE = "run.sqlite"
 _APPLICATION = 0x52534D31
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = {_APPLICATION};

@@ -24,6 +24,7 @@ from ...programs.rule import Rule
 from ..executors import Executor
 from ..mutation import Limits, checked, rounded
 from ..program_store import ProgramStore
+from ..store import finite
 from .symbolic import WARM_START, checked_tasks
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Refined:
 
     Attributes:
         finalists: of the first round, those that came furthest first, and the best of them first.
+        lineage: (number, mutation, fitness) of the winner's ancestors, oldest first.
         program: the refined program.
         fitness: on the funnel's last tasks: of the winner, with its constants tuned, after removals.
         noise: standard deviation of a fitness over groups of seeds.
@@ -98,6 +100,7 @@ class Refined:
     """
 
     finalists: list[Finalist]
+    lineage: list[tuple[int, str, float]]
     program: Program
     fitness: tuple[float, float, float]
     noise: float
@@ -198,7 +201,21 @@ def refine(
     status(f"the best, candidate {winner.index} of {winner.run}: {winner.rounds[-1]:.4f} of tuned AdamW's loss")
     program, tuned = _with_tuned_constants(winner.program, winner.rounds[-1], config, judge, status)
     program, last, noise, removals = _without_what_does_nothing(program, tuned, judge, status)
-    return Refined(rows, program, (winner.rounds[-1], tuned, last), noise, removals)
+    with ProgramStore.open(Path(winner.run)) as store:
+        lineage = store.lineage(winner.index)
+    return Refined(rows, lineage, program, (winner.rounds[-1], tuned, last), noise, removals)
+
+
+def keep_selection(result: Refined, config: RefinementConfig, status: Callable[[str], None] = lambda _: None) -> None:
+    """Keep with each run what its programs are worth on selection tasks, so that `show` and `report` tell of it."""
+    for directory in dict.fromkeys(row.run for row in result.finalists):
+        rows = sorted((row for row in result.finalists if row.run == directory), key=lambda row: row.index)
+        kept = [[row.index, finite(row.search), finite(row.rounds[0])] for row in rows]
+        try:
+            with ProgramStore.open(Path(directory), write=True) as store:
+                store.add_fact("selection", {"tasks": checked_tasks(config.funnel[0]), "finalists": kept})
+        except RulesmithError as error:
+            status(f"not kept with the run: {error}")
 
 
 def _funnel(
@@ -311,6 +328,16 @@ def refined_rule(result: Refined, name: str) -> Rule:
         "removed": [row.statement for row in result.removals if row.gone],
         "selection_fitness_without": {row.statement: row.fitness for row in result.removals if not row.gone},
     }
+    best, steps = math.inf, []
+    for number, origin, fitness in result.lineage:
+        if fitness < best:
+            best = fitness
+            steps.append(f"{number:,} {origin} {fitness:.4f}")
+    evidence["lineage"] = steps  # where it got better
+    same = sorted((row for row in result.finalists if row.run == winner.run), key=lambda row: row.index)
+    evidence["finalists_of_its_run"] = [
+        f"{row.index:,}: search {row.search:.4f}, selection {row.rounds[0]:.4f}" for row in same
+    ]
     provenance = {"origin": "rulesmith", "method": "symbolic, refined", "run": winner.run, "candidate": winner.index}
     evidence = {key: value for key, value in evidence.items() if value or value == 0.0}
     return Rule(

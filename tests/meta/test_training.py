@@ -91,10 +91,22 @@ def test_programs_are_scored_together_as_alone(fitness, reference):
     assert fitness.scores(programs, reference) == [fitness(program, reference) for program in programs]
 
 
-def test_step_sizes_are_those_that_adamw_wants():
-    rows = {"a": (Measured(0.5, 0.01), Measured(0.2, 0.02)), "b": (None, Measured(0.3, 0.001))}
-    assert reference_of(rows, 0.7) == Reference(0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1})
+def test_the_reference_has_the_step_sizes_that_adamw_wants_and_weights():
+    rows = {"a": (Measured(0.5, 0.01), Measured(0.2, 0.02, 0.06)), "b": (None, Measured(0.3, 0.001, 0.02))}
+    found = reference_of(rows, 0.7)
+    assert found == Reference(0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1}, pytest.approx({"a": 0.25, "b": 0.75}))
     assert reference_of(rows, math.inf).pilot == 0.5
+    assert found.fitness({"a": 16.0, "b": 1.0}) == pytest.approx(2.0)
+    assert math.isinf(found.fitness({"a": math.nan, "b": 1.0}))
+
+
+def test_a_task_weighs_by_its_precision():
+    made = Fitness(Protocol(("iris-mlp-2k",), seeds=(0,)))
+    setting = {"learning_rate": 0.03, "weight_decay": 0.001}
+    _, found = made.measure_adamw("iris-mlp-2k", setting)
+    rule, trainer = load("adamw"), Trainer(TASK, runs=6)
+    losses = trainer.losses(rule, [found.size], range(12), relative=True, hyperparameters={"weight_decay": 0.001})
+    assert found.noise == pytest.approx(np.log(losses[0, :, 0]).std(ddof=1), rel=1e-3)
 
 
 def test_a_factor_changes_nothing(fitness, reference):

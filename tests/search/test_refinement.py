@@ -1,12 +1,16 @@
 """Refinement: who takes part in the funnel, what removal does to a program, and a whole one on tiny tasks."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 from rulesmith import Program, RulesmithError, load
 from rulesmith.programs import rule_file
+from rulesmith.results.html import write_report
 from rulesmith.results.refinement_text import overfitting, refinement_text
+from rulesmith.results.reporting import run_text
 from rulesmith.search.executors import Here
 from rulesmith.search.methods.refinement import (
     Finalist,
@@ -14,6 +18,7 @@ from rulesmith.search.methods.refinement import (
     RefinementConfig,
     _moved,
     finalists_of,
+    keep_selection,
     refine,
     refined_rule,
     refinement_evaluator,
@@ -99,13 +104,28 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     assert again.program.digest == result.program.digest
     assert again.provenance["origin"] == "rulesmith"
     assert refinement_text(result)
+    assert again.evidence["lineage"][0].startswith("0 start")
+    assert len(again.evidence["finalists_of_its_run"]) == len(result.finalists)
+    keep_selection(result, config)
+    with ProgramStore.open(run) as store:
+        kept = store.fact("selection")
+    assert kept["tasks"] == list(TASKS)
+    assert [row[0] for row in kept["finalists"]] == sorted(row.index for row in result.finalists)
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(run_text(run))
+    assert "on iris-mlp-2k" in console.export_text()
+    write_report(run, tmp_path / "report.html")
+    assert "on selection tasks" in (tmp_path / "report.html").read_text()
+    with ProgramStore.open(run, write=True):
+        keep_selection(result, config, heard.append)
+    assert "another run is writing here" in heard[-1]
     assert any("constants" in line for line in heard)
 
 
 def test_the_searchs_own_order_is_held_against_the_funnels():
     program = Program.parse(WARM_START)
     rows = [Finalist("r", i, program, 0.7 + 0.01 * i, (1.5 - 0.1 * i,)) for i in range(6)]
-    result = Refined(rows, program, (1.0, 1.0, 1.0), 0.1, [])
+    result = Refined(rows, [], program, (1.0, 1.0, 1.0), 0.1, [])
     text = overfitting(result)
     assert "-1.000" in text
     assert "the search's best has 1.5000 there, the chosen one 1.0000" in text

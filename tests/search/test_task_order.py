@@ -50,8 +50,9 @@ def test_the_best_complete_program_leads_until_none_like_it_comes():
 
 def test_the_estimate_is_the_leaders_fitness_times_how_they_compare():
     leader = Leader(0.8, {"a": 0.5, "b": 2.0, "c": 1.0})
-    assert leader.estimate({"a": 0.6, "b": 2.0}) == pytest.approx(0.8 * math.sqrt(1.2))
-    assert leader.estimate({"a": 0.5}) == pytest.approx(0.8)
+    assert leader.estimate({"a": 0.6, "b": 2.0}, REFERENCE) == pytest.approx(0.8 * 1.2 ** (1 / 3))
+    assert leader.estimate({"a": 0.5}, REFERENCE) == pytest.approx(0.8)
+    assert leader.estimate({"a": 0.5, "b": 2.0, "c": 0.5}, REFERENCE) == pytest.approx(0.8 * 0.5 ** (1 / 3))
 
 
 @pytest.fixture
@@ -63,16 +64,16 @@ def fitness(monkeypatch):
 
 
 LOSSES = {"a": 0.6, "b": 1.16, "c": 0.9}
-REFERENCE = Reference(1.0, dict.fromkeys("abc", 1.0), dict.fromkeys("abc", 1.0))
+REFERENCE = Reference(1.0, *(dict.fromkeys("abc", 1.0),) * 2, dict.fromkeys("abc", 1 / 3))
 
 
 @pytest.mark.parametrize(
     ("leader", "tried"),
     [
         (None, "abc"),
-        (Leader(1.0, {"a": 0.55, "b": 1.2, "c": 1.0}, (), 1.1), "abc"),
-        (Leader(1.0, {"a": 0.5, "b": 1.2, "c": 1.0}, (), 1.1), "a"),
-        (Leader(1.0, {"a": 0.58, "b": 0.9, "c": 1.0}, (), 1.1), "ab"),
+        (Leader(1.0, {"a": 0.55, "b": 1.2, "c": 1.0}, (), 1.04), "abc"),
+        (Leader(1.0, {"a": 0.5, "b": 1.2, "c": 1.0}, (), 1.04), "a"),
+        (Leader(1.0, {"a": 0.58, "b": 0.9, "c": 1.0}, (), 1.04), "ab"),
         (Leader(1.0, {"a": 0.5, "b": 1.2, "c": 1.0}, ("b",), 1.0), "ba"),
         (Leader(1.0, {"a": 0.6, "b": 1.2, "c": 1.0}, ("b",), 1.0), "bac"),
         (Leader(1.0, {"a": 0.5, "b": 1.16, "c": 1.0}, ("b",), 1.0), "b"),
@@ -84,7 +85,7 @@ def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
     assert "".join(score.losses) == tried
     assert score.complete == (len(tried) == 3)
     if not score.complete:
-        assert score.fitness == leader.estimate(score.losses) >= leader.slack * leader.fitness
+        assert score.fitness == leader.estimate(score.losses, REFERENCE) >= leader.slack * leader.fitness
         assert f"behind the best after {tried[-1]}" in score.reason
     else:
         assert score.fitness == pytest.approx(math.prod(LOSSES.values()) ** (1 / 3))
