@@ -33,6 +33,7 @@ def symbolic(
     tasks: tuple[str, ...] | None = None,
     strategy: Literal["evolution", "random", "constants"] | None = None,
     curriculum: Literal["fixed", "regret"] | None = None,
+    memory: float | None = None,
     executor: Literal["pool", "ray"] = "pool",
     address: str | None = None,
     cores: int = 1,
@@ -48,13 +49,14 @@ def symbolic(
         programs: stop after so many programs, counted from the run's start.
         seed: of the run.
         out: the run's directory; by default a new one under runs/.
-        workers: processes; by default one for each core.
+        workers: processes; by default one for each core. On a machine with a GPU, programs are trained there at once.
         resume: go on with the run in --out (by default the latest), with the config it began with.
         init: start from a published rule or a rule file; by default AdamW without bias correction.
         tasks: names, sets (search, selection, held-out) or import paths (module:attribute).
         strategy: evolution, or a baseline to compare it with: random, constants.
-        curriculum: fixed (all programs are tried on the same tasks), or regret (first on the task where the best one
-            does worst against tuned AdamW, and on the others only if they beat it there).
+        curriculum: the order of the tasks: fixed (cheapest first), or regret (first that where the best program does
+            worst against tuned AdamW, and the others only for those that beat it there).
+        memory: GiB of a GPU for programs that are trained at once, vmapped; by default half of it.
         executor: pool (processes of this machine), or ray (a Ray cluster; needs the extra `ray`).
         address: of the Ray cluster's head, HOST:PORT or auto; by default one is started on this machine.
         cores: that a worker takes, on Ray.
@@ -65,8 +67,8 @@ def symbolic(
 
     config, preset_minutes = method.preset(preset)
     chosen = {"seed": seed, "init": init, "tasks": tasks, "strategy": strategy, "curriculum": curriculum}
-    config = replace(config, **_chosen(chosen, resume))
-    _above_zero(minutes=minutes, programs=programs, workers=workers)
+    config = replace(config, **_chosen({**chosen, "memory": memory}, resume))
+    _above_zero(minutes=minutes, programs=programs, workers=workers, memory=memory)
     if minutes is None and programs is None:
         minutes = preset_minutes
     cluster = method.Cluster(address, cores, gpus) if executor == "ray" else None

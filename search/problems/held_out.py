@@ -59,7 +59,16 @@ class HeldOut:
         return float(found.sum() / self._possible) if np.isfinite(self._possible) else float(found.mean())
 
     def __call__(self, candidates: Any, lived: bool = True) -> float:
-        """Return that share for the last of the candidates, or of agents that learn nothing."""
+        """Return that share for the first of the candidates, or of agents that learn nothing."""
+        return self.share(self.returns(candidates, lived))
+
+    def returns(self, candidates: Any, lived: bool = True) -> np.ndarray:
+        """Return the mean return on each level, (levels,), of agents that the first of the candidates trains.
+
+        Args:
+            candidates: rules' parameters, with an axis of candidates first.
+            lived: whether they learn anything.
+        """
         import jax
 
         from ...meta.population import Trials, repeated
@@ -72,4 +81,4 @@ class HeldOut:
             self.levels,
             repeated(self._hyper, count),
         )
-        return self.share(self._population(candidates, trials).final)
+        return np.asarray(self._population(candidates, trials).final)

@@ -100,6 +100,16 @@ def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
     assert whole[0] == whole[1]
 
 
+def test_programs_scored_in_groups_are_scored_alike(tmp_path):
+    config = SymbolicConfig(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6)
+    found = []
+    for name, memory, workers in (("a", 0.0, 1), ("b", 1e-9, 2)):  # so little memory is one program at once
+        discover(replace(config, memory=memory), tmp_path / name, programs=19, workers=workers)
+        found.append({**run_json(tmp_path / name, stats=False), "config": None})
+    assert found[0] == found[1]
+    assert found[0]["hall_of_fame"]
+
+
 def test_one_task_is_no_curriculum():
     with pytest.raises(RulesmithError, match="name more --tasks"):
         make_curriculum(SymbolicConfig(tasks=TASKS[:1], curriculum="regret"))
