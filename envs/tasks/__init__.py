@@ -16,7 +16,7 @@ SETS: dict[str, tuple[str, ...]] = {
         "digits-autoencoder-2k",
         "topics-mlp-2k",
         "topics-transformer-2k",
-        "topics-mlp-20k",
+        "topics-gru-2k",
     ),
     "selection": ("breast-cancer-mlp-20k", "iris-mlp-20k", "source-mlp-20k", "source-gru-20k"),
     "held-out": tuple(

@@ -39,7 +39,7 @@ class TaskOrder:
 
     tasks: tuple[str, ...]
     focus: int = 0
-    slack: float = 1.01
+    slack: float = 1.005
     uniform: float = 0.2
     patience: int = 10
 
