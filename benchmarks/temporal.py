@@ -68,7 +68,7 @@ def main():
                 for moment in (0.0, 0.5, 0.95):
                     arrays = frozen(dict(rule.arrays), moment)
                     other = held.returns({name: array[None] for name, array in arrays.items()})
-                    scale = held.share(np.ones(LEVELS)) * LEVELS
+                    scale = held.share(np.ones(LEVELS))
                     lost = (own - other) * scale
                     error = lost.std(ddof=1) / LEVELS**0.5
                     words.append(f"frozen at {moment:g} it loses {lost.mean():+.3f} ±{error:.3f}")

@@ -31,5 +31,17 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     """Return names and values, a line each."""
     rows = table(title, "")
     for key, value in facts.items():
-        rows.add_row(f"  {key}", f"{value:.4f}" if isinstance(value, float) else str(value))
+        rows.add_row(f"  {key}", _words(value))
     return rows
+
+
+def _words(value: Any) -> str:
+    match value:
+        case float():
+            return f"{value:.4f}"
+        case Mapping():
+            return "\n".join(f"{key}: {_words(each)}" for key, each in value.items())
+        case [str(), *_]:
+            return "\n".join(map(str, value))
+        case _:
+            return str(value)

@@ -64,6 +64,11 @@ def lion_k(direction):
     return step
 
 
+def root_momentum(w, g, state, _):
+    m = 0.64 * state.get("m", np.zeros_like(w)) + 0.36 * g
+    return LR * (np.sign(m) * np.sqrt(np.abs(m)) + 0.008 * w), {"m": m}
+
+
 def exadam(w, g, state, t):
     m, v = (state.get(k, np.zeros_like(w)) for k in "mv")
     b1, b2, eps = 0.9, 0.999, 1e-8
@@ -106,6 +111,7 @@ MATRICES = {"matrix": (4, 6), "wide": (7, 3)}
 NUMPY = {
     "lion-l2": (lion_k(lambda u: u / np.linalg.norm(u)), MATRICES | {"vector": (5,)}),
     "lion-group": (lion_k(lambda u: u / np.linalg.norm(u, axis=0, keepdims=True)), MATRICES),
+    "root-momentum": (root_momentum, MATRICES | {"vector": (5,)}),
     "exadam": (exadam, MATRICES | {"vector": (5,)}),
     "normuon": (normuon, MATRICES),
     "auon": (auon, MATRICES),
