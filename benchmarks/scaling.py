@@ -7,7 +7,6 @@ All times are of one core's clock, so that what else runs on the machine counts 
 """
 
 import os
-import sqlite3
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from rulesmith.meta.training import Trainer
 from rulesmith.programs.fingerprint import examine
 from rulesmith.search.archive import Entry
 from rulesmith.search.methods.symbolic import PRESETS, WARM_START, checked_tasks, discover, make_strategy
-from rulesmith.search.store import FILE
+from rulesmith.search.program_store import ProgramStore
 from rulesmith.search.strategies.evolution import Population
 
 START = Program.parse(WARM_START)
@@ -80,11 +79,9 @@ def shares():
         run = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "run"
         if not run.exists():
             discover(PRESETS["standard"][0], run, programs=1_000)
-        connection = sqlite3.connect(run / FILE)
-        query = "SELECT source, losses FROM candidates"
-        rows = [(source, losses.count(":")) for source, losses in connection.execute(query)]
-        connection.close()
-    tried = Counter(count for source, count in rows if source == "evaluated")
+        with ProgramStore.open(run) as store:
+            rows = [(mark, len(score.losses)) for _, score, (_, mark) in store.candidates(set())]
+    tried = Counter(dict(row for row in rows if row[0]).values())  # each fingerprint is trained once
     pilot = sum(tried.values()) / len(rows)
     most = max(tried)
     by_task = [sum(n for count, n in tried.items() if count > i) / len(rows) for i in range(most)]

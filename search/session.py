@@ -10,6 +10,7 @@ from typing import Any
 from . import engine
 from .array_store import ArrayStore
 from .engine import Curriculum, Observer, Problem, Record, States, Strategy
+from .program_store import ProgramStore
 
 
 def run_session(
@@ -51,6 +52,41 @@ def run_session(
 
     step, states = begin
     engine.run(strategy, curriculum, problem, key=key, states=states, step=step, until=until, observers=[clocked])
+
+
+def run_over_programs(
+    store: ProgramStore,
+    strategy: Strategy,
+    curriculum: Curriculum,
+    problem: Problem,
+    *,
+    key: Any,
+    programs: int | None,
+    minutes: float | None,
+    observers: Sequence[Observer],
+) -> None:
+    """Go on with a run over programs from its last step.
+
+    Args:
+        store: of the run.
+        strategy: of the engine.
+        curriculum: of the engine.
+        problem: of the engine.
+        key: of the run.
+        programs: stop after so many, counted from the start of the run; None if only time bounds it.
+        minutes: see `run_session`.
+        observers: see `run_session`; the store need not be among them.
+    """
+    run_session(
+        strategy,
+        curriculum,
+        problem,
+        key=key,
+        begin=store.resume() or (0, engine.initial(strategy, curriculum, problem, key)),
+        reached=lambda _, states: programs is not None and states.strategy.proposed >= programs,
+        minutes=minutes,
+        observers=[store, *observers],
+    )
 
 
 def run_with_checkpoints(

@@ -21,7 +21,6 @@ from ...programs import Program, ProgramError, RulesmithError, rule_file
 from ...programs.drift import drift_slope
 from ...programs.interpreter import Capacity, Code, encode, interpret_drift
 from ...programs.objective import Objective
-from .. import engine
 from ..curricula.fixed import Fixed
 from ..curricula.lifetimes import draw_lifetimes
 from ..engine import Observer
@@ -30,7 +29,7 @@ from ..facts import facts_of
 from ..mutation import Limits, checked, inlined
 from ..problems.reference import Reference, measure_reference
 from ..program_store import ProgramStore
-from ..session import run_session
+from ..session import run_over_programs
 from ..strategies.evolution import RegularizedEvolution
 from .objective import check_horizon
 from .symbolic import Symbolic
@@ -306,13 +305,6 @@ def _run(
     curriculum, problem = Fixed(config.environments), Symbolic(executor, None)
     key = jax.random.key(config.seed)
     status("compiling the interpreter of drifts, and searching")
-    run_session(
-        strategy,
-        curriculum,
-        problem,
-        key=key,
-        begin=store.resume() or (0, engine.initial(strategy, curriculum, problem, key)),
-        reached=lambda _, states: programs is not None and states.strategy.proposed >= programs,
-        minutes=minutes,
-        observers=[store, *observers],
+    run_over_programs(
+        store, strategy, curriculum, problem, key=key, programs=programs, minutes=minutes, observers=observers
     )

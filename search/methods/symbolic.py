@@ -21,7 +21,7 @@ from ..executors import Executor, Groups, Here, Pool, available_cores
 from ..facts import facts_of
 from ..mutation import KINDS, Limits, checked, inlined
 from ..program_store import ProgramStore
-from ..session import run_session
+from ..session import run_over_programs
 from ..strategies.evolution import RandomSearch, RegularizedEvolution
 
 WARM_START = """
@@ -182,36 +182,31 @@ class Symbolic:
         return Evaluation(state, feedback, [told.score for told in feedback], metrics)
 
 
-def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
-    """Return what a worker does: measure AdamW on a task, or a program in the pilot, or score one against AdamW."""
+def _group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:
+    """Return what a worker does: measure AdamW on tasks and a program in the pilot, or score programs, together."""
     from ...meta.fitness import Fitness
 
     fitness = Fitness(protocol)
 
-    def evaluate(job: tuple[str, Any, Any]) -> Any:
+    def measure(job: tuple[str, Any, Any]) -> Any:
         match job:
             case "adamw", task, setting:
                 return fitness.measure_adamw(task, setting)
-            case "pilot", text, _:
+            case _, text, _:
                 return fitness.measure_pilot(Program.parse(text)).loss
-            case _, text, (reference, leader):
-                return fitness(Program.parse(text), reference, leader)
-
-    return evaluate
-
-
-def _group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:
-    """Return what a worker does that takes jobs in groups: programs of a group are trained together."""
-    from ...meta.fitness import Fitness
-
-    fitness, single = Fitness(protocol), _evaluator(protocol)
 
     def evaluate(jobs: Sequence[tuple[str, Any, Any]]) -> list[Any]:
-        if any(kind != "score" for kind, _, _ in jobs):
-            return [single(job) for job in jobs]
+        if jobs[0][0] != "score":
+            return [measure(job) for job in jobs]
         return fitness.scores([Program.parse(text) for _, text, _ in jobs], *jobs[0][2])
 
     return evaluate
+
+
+def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
+    """Return what a worker does that takes one job after another."""
+    evaluate = _group_evaluator(protocol)
+    return lambda job: evaluate([job])[0]
 
 
 def measure_reference(executor: Executor, tasks: Sequence[str], start: Program) -> Any:
@@ -330,7 +325,6 @@ def _run(
     import jax
 
     from ...meta.fitness import Reference
-    from .. import engine
 
     start, key = Program.parse(store.fact("start")), jax.random.key(config.seed)
     many = "s" if executor.workers > 1 else ""
@@ -339,15 +333,8 @@ def _run(
     reference = Reference(**kept) if kept else measure_reference(executor, checked_tasks(config.tasks), start)
     store.add_fact("reference", asdict(reference))
     strategy, curriculum, problem = make_strategy(config, start), make_curriculum(config), Symbolic(executor, reference)
-    run_session(
-        strategy,
-        curriculum,
-        problem,
-        key=key,
-        begin=store.resume() or (0, engine.initial(strategy, curriculum, problem, key)),
-        reached=lambda _, states: programs is not None and states.strategy.proposed >= programs,
-        minutes=minutes,
-        observers=[store, *observers],
+    run_over_programs(
+        store, strategy, curriculum, problem, key=key, programs=programs, minutes=minutes, observers=observers
     )
 
 
