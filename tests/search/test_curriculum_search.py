@@ -17,7 +17,13 @@ from rulesmith.results.level_reporting import show_level
 from rulesmith.results.reporting import run_json, run_text
 from rulesmith.search.curricula.level_buffer import ReplaySettings
 from rulesmith.search.level_store import LevelStore
-from rulesmith.search.methods.curriculum import CurriculumConfig, discover, environment_of_levels, parts_of
+from rulesmith.search.methods.curriculum import (
+    CurriculumConfig,
+    antagonist_of,
+    discover,
+    environment_of_levels,
+    parts_of,
+)
 from rulesmith.search.problems.probed import Probed
 from rulesmith.search.problems.yardsticks import Antagonist, optimal_yardstick
 from rulesmith.search.strategies.evolution_strategies import EsSettings
@@ -153,6 +159,20 @@ def test_antagonists_and_optimal_returns_are_those_of_their_levels():
     assert steps == 2 * 40 * 2 * 8 * 10
     best = np.array([optimal_return(each[i]) for i in (0, 2)])
     np.testing.assert_allclose(reached[[0, 2]], best, atol=0.25)  # A2C learns these small levels
+
+
+def test_an_antagonist_may_be_a_rule_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    rule_file.write_text(path, rule_file.dumps(rule_file.find_objective("ppo-clip")))
+    env = environment_of_levels("small")
+    levels = jax.tree.map(np.asarray, jax.vmap(DISTRIBUTIONS["small"].draw)(jax.random.split(jax.random.key(3), 2)))
+    found = {}
+    for name in ("ppo-clip", str(path), "reinforce"):
+        antagonist = antagonist_of(replace(CONFIG, antagonist=name), env)
+        unknown = np.full(2, np.nan, np.float32)
+        found[name], _ = antagonist(levels, np.array([6, 6]), np.isnan(unknown), unknown, jax.random.key(0))
+    np.testing.assert_array_equal(found["ppo-clip"], found[str(path)])
+    assert not np.array_equal(found["ppo-clip"], found["reinforce"])
 
 
 def test_a_diverged_agent_reaches_neither_rule_nor_buffer():
