@@ -1,22 +1,24 @@
-"""What each part of the symbolic search buys at equal time: `python benchmarks/ablations.py [MINUTES] [SEEDS]`.
+"""What each part of the symbolic search buys at equal time: `python benchmarks/ablations.py --minutes 4 --seeds 3`.
 
-Each variant searches for as long, on one core, from several seeds, on the four cheapest tasks of `standard`. Its best
-program's loss relative to tuned AdamW's is shown on the search's tasks, and on selection tasks that it never looked at
-(breast cancer and source code, on seeds of training that nothing else used), with the means' standard errors and the
-95% interval of its ratio to the full search's (paired by seed, bootstrap over seeds). The funnel chooses among 16
-programs of the full search by other selection tasks (iris and source code, by another network). With --json FILE all
-figures are kept.
+Each variant searches for as long, on one core, or as many programs, from several seeds, on the four cheapest tasks of
+`standard`. Its best program's loss relative to tuned AdamW's is shown on the search's tasks, and on selection tasks
+that it never looked at (breast cancer and source code, on seeds of training that nothing else used), with the means'
+standard errors and the 95% interval of its ratio to the full search's (paired by seed, bootstrap over seeds). The
+funnel chooses among 16 programs of the full search by other selection tasks (iris and source code, by another
+network). The ideas in `variations.py` are variants too.
 """
 
 import contextlib
-import json
 import sys
 import tempfile
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import tyro
+import variations
 from rich.console import Console
 from rulesmith.meta import fitness
 from rulesmith.results.layout import table
@@ -53,6 +55,7 @@ VARIANTS = {
     "tasks weighed alike": ({}, [patch.object(fitness, "LEAST_NOISE", 1e9)]),
     "one task": ({"tasks": ("digits-mlp-2k",)}, []),
     "population of 50": ({"population": 50, "tournament": 5}, []),
+    **{name: ({}, [patch.object(symbolic, "RegularizedEvolution", made)]) for name, made in variations.ALL.items()},
 }
 measured = {}
 measure = symbolic.measure_reference
@@ -66,13 +69,13 @@ def measured_once(executor, tasks, start):
     return measured[known]
 
 
-def searched(config, patches, minutes, folder):
+def searched(config, patches, budget, folder):
     """Return the best programs of a search, and how many were tried."""
     directory = Path(folder) / "run"
     with contextlib.ExitStack() as stack:
         for part in [*patches, patch.object(symbolic, "measure_reference", measured_once)]:
             stack.enter_context(part)
-        symbolic.discover(config, directory, minutes=minutes, workers=1)
+        symbolic.discover(config, directory, **budget, workers=1)
     with ProgramStore.open(directory) as store:
         rows = finalists_of(store, 16)
         return sorted(rows, key=lambda row: row.search), store.counts()["programs"]
@@ -85,39 +88,54 @@ def interval(ratios):
     return np.exp(np.quantile(drawn.mean(axis=1), (0.025, 0.975)))
 
 
-def main():
-    """Run all variants, and print the table."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
-    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+def main(
+    minutes: float = 2.0,
+    programs: int | None = None,
+    seeds: int = 3,
+    variants: list[str] = [],  # noqa: B006
+    json: Path | None = None,
+) -> None:
+    """Run variants, and print the table.
+
+    Args:
+        minutes: of each search.
+        programs: of each search, instead of minutes; for variants whose programs cost the same.
+        seeds: searches of each variant.
+        variants: names; all by default. The full search is always run.
+        json: keep all figures in this file.
+    """
+    budget = {"programs": programs} if programs else {"minutes": minutes}
+    words = f"{programs:,} programs" if programs else f"{minutes:g} minutes of a core"
+    chosen = {name: VARIANTS[name] for name in VARIANTS if name == FULL or not variants or name in variants}
     pool = Pool(refinement_evaluator, 1)
     own, choosing, judging = (judge_on(pool, tasks, 2) for tasks in (TASKS, CHOOSING, JUDGING))
-    found = {name: [] for name in (*VARIANTS, FUNNEL)}
+    found = {name: [] for name in (*chosen, FUNNEL)}
     for seed in range(seeds):
-        for name, (changes, patches) in VARIANTS.items():
+        for name, (changes, patches) in chosen.items():
             with tempfile.TemporaryDirectory() as folder:
-                rows, tried = searched(replace(STANDARD, seed=seed, **changes), patches, minutes, folder)
-            chosen = {name: rows[0].program}
+                rows, tried = searched(replace(STANDARD, seed=seed, **changes), patches, budget, folder)
+            best = {name: rows[0].program}
             if name == FULL:
-                chosen[FUNNEL] = rows[int(np.argmin(choosing([row.program for row in rows])))].program
-            for label, program in chosen.items():
+                best[FUNNEL] = rows[int(np.argmin(choosing([row.program for row in rows])))].program
+            for label, program in best.items():
                 row = {"programs": tried, "search": own([program], (100, 101))[0]}
                 row["selection"] = judging([program], (100, 101))[0]
                 found[label].append(row)
                 print(f"seed {seed}, {label}: {row} {program.to_flat_text()!r}", file=sys.stderr, flush=True)
     pool.close()
     heads = ("programs", "search tasks", "selection tasks", "ratio to the full search there")
-    rows = table(f"{minutes:g} minutes of a core, {seeds} seeds", *heads, right=heads)
+    rows = table(f"{words}, {seeds} seeds", *heads, right=heads)
     full = np.array([row["selection"] for row in found[FULL]])
     for name, results in found.items():
         columns = [np.array([row[key] for row in results]) for key in ("search", "selection")]
         cells = [f"{x.mean():.3f} ±{x.std(ddof=1) / np.sqrt(len(x)):.3f}" for x in columns]
         low, high = interval(columns[1] / full)
-        programs = f"{np.mean([row['programs'] for row in results]):,.0f}"
-        rows.add_row(name, programs, *cells, "" if name == FULL else f"[{low:.3f}, {high:.3f}]")
+        tried = f"{np.mean([row['programs'] for row in results]):,.0f}"
+        rows.add_row(name, tried, *cells, "" if name == FULL else f"[{low:.3f}, {high:.3f}]")
     Console(width=140).print(rows)
-    if "--json" in sys.argv:
-        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(found))
+    if json:
+        json.write_text(dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

@@ -1,79 +1,101 @@
-"""Does a learned rule use how much time is left? `python benchmarks/temporal.py [MINUTES] [SEEDS]`.
+"""Does a learned rule use how much time is left? `python benchmarks/temporal.py RULE... --updates 30 --updates 100`.
 
-TA-LPG is searched by evolution strategies and by meta-gradients, as long each, on small tabular levels with lives of
-10 to 100 updates. Then its input n/N is frozen, at the start, in the middle, near the end, and the last policies of its
-agents on 96 held-out levels are compared with those that it trains with its clock running (paired by level). Evolution
-strategies are to use the clock, meta-gradients, cut off after a few updates, not (Jackson et al. 2024, section 5).
+Agents are trained by TA-LPO or TA-LPG, and by the same rule with its clock n/N frozen at the start, in the middle and
+near the end, with the same keys and levels; what counts is the return of their last policies. Where a frozen clock
+costs return, the rule uses the time. Evolution strategies are to find such rules; meta-gradients, cut off after a few
+updates, are not (Jackson et al. 2024, section 5). On the grid-world's distributions each seed has a level of its own.
 """
 
+import dataclasses
 import sys
-import tempfile
-from dataclasses import replace
-from pathlib import Path
+from typing import Annotated
 
+import jax
 import numpy as np
+import tyro
 from rulesmith import load
+from rulesmith.envs.environment import make
 from rulesmith.meta.learners import hyper_for, learner_for
-from rulesmith.meta.population import Population, use_cores
+from rulesmith.meta.population import Population, Trials, repeated, use_cores
+from rulesmith.programs.objective import Objective
 from rulesmith.search.executors import available_cores
-from rulesmith.search.methods.curriculum import discover, environment_of_levels, preset
-from rulesmith.search.problems.held_out import HeldOut
-from rulesmith.search.strategies.evolution_strategies import EsSettings
+from rulesmith.search.problems.held_out import HELD_OUT_KEY, draw_of
 
-LEVELS = 96
-CLOCK = 4
-"""The row of the input matrix that reads n/N; those before read reward, end, discount and probability."""
+MOMENTS = (0.0, 0.5, 0.95)
+LPG_CLOCK = 4
+"""The row of LPG's input matrix that reads n/N; those before read reward, end, discount and probability."""
 
 
-def searched(optimizer, seed, minutes, folder):
-    """Return a TA-LPG."""
-    config = preset("demo")[0]
-    config = replace(
-        config,
-        rule="ta-lpg",
-        optimizer=optimizer,
-        score="random",
-        seed=seed,
-        updates=(10, 100),
-        replay=replace(config.replay, capacity=64),
-        es=EsSettings(population=64, sigma=0.1, learning_rate=0.02, ranks="pairwise"),
+def frozen(rule: Objective, moment: float) -> Objective:
+    """Return the rule with its clock standing still at a moment from 0 to 1."""
+    arrays = {name: np.array(array) for name, array in rule.arrays.items()}
+    if rule.kind == "lpg":
+        arrays["input_bias"] += moment * arrays["input"][LPG_CLOCK]
+        arrays["input"][LPG_CLOCK] = 0.0
+    else:
+        plain, timed = np.split(arrays["hidden"], 2)
+        arrays["hidden"] = np.concatenate([plain + moment * timed, np.zeros_like(timed)])
+    return dataclasses.replace(rule, arrays=arrays)
+
+
+def returns(
+    rules: list[Objective], population: Population, updates: int, seeds: int, rate: float | None, entropy: float
+) -> np.ndarray:
+    """Return the final returns of agents that the rules train, (rules, seeds)."""
+    env = population.learner.env
+    level, lives = jax.random.split(jax.random.key(HELD_OUT_KEY))
+    if env.draw is None:
+        params = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, 0), env.params)
+    else:
+        params = jax.tree.map(np.asarray, draw_of(env)(level, seeds))
+    count = len(rules) * seeds
+    seed = np.tile(np.arange(seeds), len(rules))
+    trials = Trials(
+        np.repeat(np.arange(len(rules), dtype=np.int32), seeds),
+        np.full(count, updates, np.int32),
+        jax.random.split(lives, seeds)[seed],
+        jax.tree.map(lambda x: x[seed], params),
+        repeated(hyper_for(env, rules[0].kind, rate, entropy), count),
     )
-    discover(config, Path(folder) / "run", minutes=minutes)
-    return load(Path(folder) / "run")
+    stacked = {name: np.stack([rule.arrays[name] for rule in rules]) for name in rules[0].arrays}
+    return np.asarray(population(stacked, trials).final).reshape(len(rules), seeds)
 
 
-def frozen(arrays, moment):
-    """Return the rule's parameters with its clock standing still."""
-    weights = np.array(arrays["input"])
-    bias = arrays["input_bias"] + moment * weights[CLOCK]
-    weights[CLOCK] = 0.0
-    return {**arrays, "input": weights, "input_bias": bias}
+def main(
+    rules: tyro.conf.Positional[list[str]],
+    env: str = "grid/small",
+    updates: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = (),
+    seeds: int = 96,
+    learning_rate: float | None = None,
+    entropy: float = 0.0,
+) -> None:
+    """Print what each frozen clock costs.
 
-
-def main():
-    """Search, compare, print."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    Args:
+        rules: published rules, rule files or runs; those that read the time.
+        env: where the agents live.
+        updates: length of their lives, 10, 30, 100 and 250 by default; may be given several times.
+        seeds: agents of each rule.
+        learning_rate: of the agents; by default the usual one.
+        entropy: weight of their entropy bonus.
+    """
     use_cores(available_cores())
-    env = environment_of_levels("small")
-    for optimizer in ("open-es", "meta-gradient"):
-        for seed in range(seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                rule = searched(optimizer, seed, minutes, folder)
-            population = Population(learner_for(env, rule, {}), 16)
-            for updates in (10, 30, 100, 250):
-                held = HeldOut(env, population, hyper_for(env, "lpg", None, 0.0), updates, LEVELS)
-                own = held.returns({name: array[None] for name, array in rule.arrays.items()})
-                words = [f"{optimizer} seed {seed}, {updates} updates: {held.share(own):.3f} with its clock"]
-                for moment in (0.0, 0.5, 0.95):
-                    arrays = frozen(dict(rule.arrays), moment)
-                    other = held.returns({name: array[None] for name, array in arrays.items()})
-                    scale = held.share(np.ones(LEVELS))
-                    lost = (own - other) * scale
-                    error = lost.std(ddof=1) / LEVELS**0.5
-                    words.append(f"frozen at {moment:g} it loses {lost.mean():+.3f} ±{error:.3f}")
-                print("; ".join(words), flush=True)
+    place = make(env)
+    for name in rules:
+        rule = load(name)
+        if not isinstance(rule, Objective) or not rule.arrays or not rule.timed:
+            sys.exit(f"{name} does not read the time; TA-LPO and TA-LPG do")
+        population = Population(learner_for(place, rule, {}), 16)
+        for length in updates or (10, 30, 100, 250):
+            every = [rule, *(frozen(rule, moment) for moment in MOMENTS)]
+            own, *others = np.nan_to_num(returns(every, population, length, seeds, learning_rate, entropy))
+            words = [f"{name}, {length} updates: {own.mean():.3f} with its clock"]
+            for moment, other in zip(MOMENTS, others, strict=True):
+                lost = own - other
+                error = lost.std(ddof=1) / seeds**0.5
+                words.append(f"frozen at {moment:g} it loses {lost.mean():+.3f} ±{error:.3f}")
+            print("; ".join(words), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)
