@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..search.array_store import ArrayStore
 from ..search.level_store import LevelStore
 from ..search.program_store import ProgramStore
 from ..search.runs import open_run
-from . import pictures
+from . import comparison_pictures, pictures
 from .curriculum_reporting import run_text as curriculum_run_text
 from .objective_reporting import run_text as objective_run_text
 from .reporting import run_text
@@ -140,7 +139,8 @@ def _programs(store: ProgramStore, directory: Path) -> list[Any]:
         ),
     ]
     if selection := store.fact("selection"):
-        parts.append(pictures.selection(selection["tasks"], selection["finalists"]))
+        tasks = f"The funnel tried programs of the whole search on {', '.join(selection['tasks'])} too."
+        parts += [_section("Does it hold elsewhere?", tasks), pictures.selection(selection["finalists"])]
     rule = store.best_rule()
     if getattr(rule, "kind", "") == "drift":
         ppo = rule_file.find_objective("ppo-clip")
@@ -151,26 +151,9 @@ def _programs(store: ProgramStore, directory: Path) -> list[Any]:
 def _comparison(path: Path) -> list[Any]:
     try:
         found = json.loads(path.read_text())
-        rules = found["rules"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [
+            _section("How it compares", comparison_pictures.conclusion(found)),
+            *comparison_pictures.figures(found),
+        ]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
         raise RulesmithError(f"{path}: not what `rulesmith compare --json` writes") from None
-    parts: list[Any] = [_section("How it compares", _conclusion(found))]
-    tasks: Sequence[Any] = next(iter(rules.values()))["tasks"]
-    for i, task in enumerate(tasks):
-        where = f"{task['environment']}, {task['horizon']:,.0f} steps"
-        for title, pick in (
-            ("return of training episodes", lambda t: t["curve"]),
-            ("entropy of the policy", lambda t: t["figures"]["entropy"]),
-            ("size of updates, KL(old, new)", lambda t: t["figures"]["update size"]),
-        ):
-            lines = {name: pick(rule["tasks"][i]) for name, rule in rules.items()}
-            parts.append(pictures.curve(f"{where}: {title}", lines, "share of the lifetime", title, 1 / 20))
-    return parts
-
-
-def _conclusion(found: dict[str, Any]) -> str:
-    words = []
-    for name, rule in found["rules"].items():
-        value, low, high = (rule["interquartile_mean"][key] for key in ("value", "low", "high"))
-        words.append(f"{name} {value:.3f} [{low:.3f}, {high:.3f}]")
-    return f"Interquartile means (0 random, 1 tuned PPO), 95% intervals, {found['seeds']} seeds: {'; '.join(words)}."

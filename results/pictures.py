@@ -11,7 +11,7 @@ from ..programs.objective import Objective
 from .objective_reporting import MOMENTS, slopes
 
 LAYOUT = {"template": "plotly_white", "margin": {"l": 60, "r": 20, "t": 50, "b": 50}, "height": 420}
-COLOURS = ("#1f5fa8", "#d1622b", "#3a8f3a", "#7a4fa3", "#888888")
+COLOURS = ("#1f5fa8", "#d1622b", "#3a8f3a", "#7a4fa3", "#888888", "#b8860b", "#c2478a", "#2aa198")
 
 
 def curve(title: str, lines: Mapping[str, Sequence[float]], x: str, y: str, step: float = 1.0) -> Any:
@@ -26,11 +26,11 @@ def curve(title: str, lines: Mapping[str, Sequence[float]], x: str, y: str, step
     return figure
 
 
-def selection(tasks: Sequence[str], finalists: Sequence[Sequence[Any]]) -> Any:
+def selection(finalists: Sequence[Sequence[Any]]) -> Any:
     """Return a figure of finalists' fitness in the search and on selection tasks, by place in the search."""
     import plotly.graph_objects as go
 
-    title = f"programs of the search, on its own tasks and on {', '.join(tasks)}"
+    title = "finalists' fitness on the search's tasks and on selection tasks"
     figure = go.Figure(layout={**LAYOUT, "title": title, "xaxis_title": "candidate", "yaxis_title": "loss / AdamW's"})
     for place, name in ((1, "in the search"), (2, "on selection tasks")):
         figure.add_scatter(

@@ -46,14 +46,14 @@ def overfitting(result: Refined) -> str:
 
 
 def overfitting_of(found: Sequence[tuple[float, float]]) -> str:
-    """Return the sentence for pairs of fitness, in the search and on selection tasks; "" for few."""
-    pairs = np.array(found, float)
+    """Return the sentence for pairs of fitness, in the search and on selection tasks; of few, without correlation."""
+    pairs = np.array(found, float).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
-    if len(pairs) < 5:
+    if not len(pairs):
         return ""
-    correlation = statistics.rank_correlation(pairs[:, 0], pairs[:, 1])
     best, chosen = pairs[np.argmin(pairs[:, 0])], pairs[np.argmin(pairs[:, 1])]
-    return (
-        f"rank correlation of the search's fitness with that on selection tasks, over {len(pairs)} programs: "
-        f"{correlation}; the search's best has {best[1]:.4f} there, the chosen one {chosen[1]:.4f}"
-    )
+    words = f"the search's best has {best[1]:.4f} on selection tasks, the chosen one {chosen[1]:.4f}"
+    if len(pairs) < 5:
+        return words
+    correlation = statistics.rank_correlation(pairs[:, 0], pairs[:, 1])
+    return f"{words}; rank correlation of the search's fitness with that, over {len(pairs)} programs: {correlation}"

@@ -2,9 +2,11 @@
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rulesmith
 from rich.console import Console
 from rulesmith import Program, RulesmithError, load
 from rulesmith.programs import rule_file
@@ -27,6 +29,7 @@ from rulesmith.search.methods.refinement import (
 from rulesmith.search.methods.symbolic import WARM_START, SymbolicConfig, discover
 from rulesmith.search.program_store import ProgramStore
 
+EVIDENCE = Path(rulesmith.__file__).parent / "results" / "evidence"
 TASKS = ("iris-mlp-2k",)
 CLUTTERED = """
 def update(w, g, m, lr):
@@ -116,6 +119,11 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     assert "on iris-mlp-2k" in console.export_text()
     write_report(run, tmp_path / "report.html")
     assert "on selection tasks" in (tmp_path / "report.html").read_text()
+    write_report(run, tmp_path / "report.html", EVIDENCE / "root-momentum.json")
+    assert "performance profile" in (tmp_path / "report.html").read_text()
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(RulesmithError, match="not what `rulesmith compare --json` writes"):
+        write_report(run, tmp_path / "report.html", tmp_path / "other.json")
     with ProgramStore.open(run, write=True):
         keep_selection(result, config, heard.append)
     assert "another run is writing here" in heard[-1]
@@ -128,7 +136,7 @@ def test_the_searchs_own_order_is_held_against_the_funnels():
     result = Refined(rows, [], program, (1.0, 1.0, 1.0), 0.1, [])
     text = overfitting(result)
     assert "-1.000" in text
-    assert "the search's best has 1.5000 there, the chosen one 1.0000" in text
+    assert "the search's best has 1.5000 on selection tasks, the chosen one 1.0000" in text
     assert np.isfinite(result.noise)
 
 

@@ -1,0 +1,71 @@
+"""What `rulesmith compare --json` wrote, as figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .pictures import COLOURS, LAYOUT, curve
+
+
+def conclusion(found: Mapping[str, Any]) -> str:
+    """Return the interquartile means in a sentence."""
+    words = []
+    for name, rule in found["rules"].items():
+        value, low, high = (rule["interquartile_mean"][key] for key in ("value", "low", "high"))
+        words.append(f"{name} {value:.3f} [{low:.3f}, {high:.3f}]")
+    scale = "0 random, 1 tuned PPO" if _of_objectives(found) else "test loss / tuned AdamW's: below 1 is better"
+    return f"Interquartile means ({scale}), 95% intervals, {found['seeds']} seeds: {'; '.join(words)}."
+
+
+def figures(found: Mapping[str, Any]) -> list[Any]:
+    """Return the figures of a comparison of objectives or of optimizers."""
+    return _of_lifetimes(found["rules"]) if _of_objectives(found) else _of_training(found["rules"])
+
+
+def _of_objectives(found: Mapping[str, Any]) -> bool:
+    return "environment" in next(iter(found["rules"].values()))["tasks"][0]
+
+
+def _of_lifetimes(rules: Mapping[str, Any]) -> list[Any]:
+    parts = []
+    for i, task in enumerate(next(iter(rules.values()))["tasks"]):
+        where = f"{task['environment']}, {task['horizon']:,.0f} steps"
+        for title, pick in (
+            ("return of training episodes", lambda t: t["curve"]),
+            ("entropy of the policy", lambda t: t["figures"]["entropy"]),
+            ("size of updates, KL(old, new)", lambda t: t["figures"]["update size"]),
+        ):
+            lines = {name: pick(rule["tasks"][i]) for name, rule in rules.items()}
+            parts.append(curve(f"{where}: {title}", lines, "share of the lifetime", title, 1 / 20))
+    return parts
+
+
+def _of_training(rules: Mapping[str, Any]) -> list[Any]:
+    import plotly.graph_objects as go
+
+    words = {"title": "performance profile", "xaxis_title": "at most this times tuned AdamW's test loss"}
+    profile = go.Figure(layout={**LAYOUT, **words, "yaxis_title": "share of runs"})
+    words = {"title": "interquartile mean by size, 95% intervals", "yaxis_title": "test loss / tuned AdamW's"}
+    sizes = go.Figure(layout={**LAYOUT, **words})
+    for (name, rule), colour in zip(rules.items(), COLOURS * 9, strict=False):
+        points = rule["profile"]
+        profile.add_scatter(
+            x=points["below"], y=points["share"], name=name, line={"color": colour}, mode="lines+markers"
+        )
+        means = list(rule["by_scale"].values())
+        values, lows, highs = ([mean[key] for mean in means] for key in ("value", "low", "high"))
+        bars = {
+            "array": [high - value for value, high in zip(values, highs, strict=True)],
+            "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
+        }
+        sizes.add_scatter(
+            x=list(rule["by_scale"]), y=values, error_y=bars, name=name, mode="markers", marker={"color": colour}
+        )
+    every = [mean[key] for rule in rules.values() for mean in rule["by_scale"].values() for key in ("low", "high")]
+    sizes.update_layout(scattermode="group").update_yaxes(range=[min(every) - 0.02, max(every) + 0.02])
+    parts = [profile, sizes]
+    for i, task in enumerate(next(iter(rules.values()))["tasks"]):
+        lines = {name: rule["tasks"][i]["validation"] for name, rule in rules.items()}
+        parts.append(curve(f"{task['task']}: validation loss", lines, "share of the training", "loss", 1 / 20))
+    return parts
