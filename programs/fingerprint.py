@@ -33,7 +33,9 @@ def _inputs() -> tuple[np.ndarray, np.ndarray]:
 
 _WEIGHTS, _GRADIENTS = _inputs()
 _FUNCTIONS = ELEMENTWISE | SHAPED
-_CONSTANTS = NUMBERS | {"rows": float(_ROWS), "cols": float(_COLS), "size": float(_ROWS * _COLS)}
+# As float32, as literals are: a folded constant then is the same number.
+_CONSTANTS = {name: float(np.float32(value)) for name, value in NUMBERS.items()}
+_CONSTANTS |= {"rows": float(_ROWS), "cols": float(_COLS), "size": float(_ROWS * _COLS)}
 _RATE = 0.37  # learning rate
 _TOTAL = 11.0  # steps of the imagined training
 
@@ -61,7 +63,7 @@ def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
     """Return the program's updates (or drifts) over the fixed steps, float64, (steps, leaves, cols, rows)."""
     slots: list[Any] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
     results = []
-    fixed = _CONSTANTS | dict(program.hyperparameters)
+    fixed = _CONSTANTS | {name: float(np.float32(value)) for name, value in program.hyperparameters}
     with np.errstate(all="ignore"):
         for step, (weights, gradient) in enumerate(zip(_WEIGHTS, _GRADIENTS, strict=True)):
             bound: dict[str, np.ndarray | float] = dict(fixed)

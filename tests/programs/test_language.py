@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rulesmith import Program, ProgramError
 from rulesmith.programs.analysis import summarize
@@ -30,6 +30,7 @@ def test_text_and_program_are_two_forms_of_one_thing(make_program, seed):
 
 @settings(max_examples=300, deadline=None)
 @given(seeds)
+@example(1874)
 def test_simplification_keeps_the_function_and_is_idempotent(make_program, seed):
     program = make_program(seed)
     short = program.simplified()
