@@ -106,6 +106,8 @@ def main(
     """
     budget = {"programs": programs} if programs else {"minutes": minutes}
     words = f"{programs:,} programs" if programs else f"{minutes:g} minutes of a core"
+    if unknown := set(variants) - set(VARIANTS):
+        sys.exit(f"no variants {', '.join(sorted(unknown))}; they are {', '.join(VARIANTS)}")
     chosen = {name: VARIANTS[name] for name in VARIANTS if name == FULL or not variants or name in variants}
     pool = Pool(refinement_evaluator, 1)
     own, choosing, judging = (judge_on(pool, tasks, 2) for tasks in (TASKS, CHOOSING, JUDGING))

@@ -79,6 +79,8 @@ def main(
         learning_rate: of the agents; by default the usual one.
         entropy: weight of their entropy bonus.
     """
+    if not rules:
+        sys.exit("name rules that read the time, such as ta-lpg-es")
     use_cores(available_cores())
     place = make(env)
     for name in rules:

@@ -45,11 +45,11 @@ class Variation(RegularizedEvolution):
 
 
 class Islands(Variation):
-    """Four populations; one child in fifty has a parent from anywhere."""
+    """Four populations; one child in 51 has a parent from anywhere."""
 
     def members(self, state, number):
         """Return the members of the child's island."""
-        if number % 50 == 0:
+        if number % 51 == 0:  # coprime to four, so that every island gets some
             return state.members
         return [entry for entry in state.members if entry.candidate.index % 4 == number % 4] or state.members
 

@@ -67,5 +67,5 @@ def _of_training(rules: Mapping[str, Any]) -> list[Any]:
     parts = [profile, sizes]
     for i, task in enumerate(next(iter(rules.values()))["tasks"]):
         lines = {name: rule["tasks"][i]["validation"] for name, rule in rules.items()}
-        parts.append(curve(f"{task['task']}: validation loss", lines, "share of the training", "loss", 1 / 20))
+        parts.append(curve(f"{task['task']}: validation loss", lines, "share of the training", "loss", 1 / 20, 1 / 20))
     return parts

@@ -14,14 +14,21 @@ LAYOUT = {"template": "plotly_white", "margin": {"l": 60, "r": 20, "t": 50, "b":
 COLOURS = ("#1f5fa8", "#d1622b", "#3a8f3a", "#7a4fa3", "#888888", "#b8860b", "#c2478a", "#2aa198")
 
 
-def curve(title: str, lines: Mapping[str, Sequence[float]], x: str, y: str, step: float = 1.0) -> Any:
-    """Return a figure of named lines over 0, step, 2 step, ..."""
+def curve(
+    title: str, lines: Mapping[str, Sequence[float]], x: str, y: str, step: float = 1.0, first: float = 0.0
+) -> Any:
+    """Return a figure of named lines over first, first + step, first + 2 step, ..."""
     import plotly.graph_objects as go
 
     figure = go.Figure(layout={**LAYOUT, "title": title, "xaxis_title": x, "yaxis_title": y})
     for (name, values), colour in zip(lines.items(), COLOURS * 9, strict=False):
+        places = [first + i * step for i in range(len(values))]
         figure.add_scatter(
-            x=[i * step for i in range(len(values))], y=list(values), name=name, line={"color": colour}, mode="lines"
+            x=[first + i * step for i in range(len(values))],
+            y=list(values),
+            name=name,
+            line={"color": colour},
+            mode="lines",
         )
     return figure
 
