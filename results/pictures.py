@@ -23,13 +23,7 @@ def curve(
     figure = go.Figure(layout={**LAYOUT, "title": title, "xaxis_title": x, "yaxis_title": y})
     for (name, values), colour in zip(lines.items(), COLOURS * 9, strict=False):
         places = [first + i * step for i in range(len(values))]
-        figure.add_scatter(
-            x=[first + i * step for i in range(len(values))],
-            y=list(values),
-            name=name,
-            line={"color": colour},
-            mode="lines",
-        )
+        figure.add_scatter(x=places, y=list(values), name=name, line={"color": colour}, mode="lines")
     return figure
 
 
