@@ -12,6 +12,7 @@ from rulesmith import load
 from rulesmith.envs.environment import make
 from rulesmith.meta.learners import hyper_for, learner_for
 from rulesmith.meta.population import Population, Trials, repeated
+from rulesmith.search.curricula.lifetimes import draw_lifetimes
 
 STEPS, EPISODES = 10_000_000, 64
 
@@ -22,16 +23,13 @@ def main():
     env = make("Breakout-MinAtar")
     learner = learner_for(env, load("ppo-clip"), {"activation": "relu"})
     population = Population(learner, EPISODES)
+    updates = STEPS // (learner.workers * learner.steps)
+    hyper = repeated(hyper_for(env, "drift", 5e-3, 0.01), 1)
     final = []
     for seed in range(seeds):
-        trial = Trials(
-            np.zeros(1, np.int32),
-            np.full(1, STEPS // (learner.workers * learner.steps), np.int32),
-            jax.random.split(jax.random.key(seed), 1),
-            jax.tree.map(lambda x: np.asarray(x)[None], env.params),
-            repeated(hyper_for(env, "drift", 5e-3, 0.01), 1),
-        )
-        life = population({}, trial)
+        lives = draw_lifetimes(env, (updates, updates), (1, 1), jax.random.key(seed))
+        one = jax.tree.map(lambda x: x[0], lives)
+        life = population({}, Trials(np.zeros(1, np.int32), one.updates, one.keys, one.params, hyper))
         final.append(life.final[0])
         print(
             f"seed {seed}: last policy {final[-1]:.1f}; by twentieth of the training {life.returns[0].round(1)}",

@@ -18,8 +18,9 @@ from rulesmith.envs.environment import make
 from rulesmith.meta.learners import hyper_for, learner_for
 from rulesmith.meta.population import Population, Trials, repeated, use_cores
 from rulesmith.programs.objective import Objective
+from rulesmith.search.curricula.lifetimes import draw_lifetimes
 from rulesmith.search.executors import available_cores
-from rulesmith.search.problems.held_out import HELD_OUT_KEY, draw_of
+from rulesmith.search.problems.held_out import HELD_OUT_KEY
 
 MOMENTS = (0.0, 0.5, 0.95)
 LPG_CLOCK = 4
@@ -43,19 +44,14 @@ def returns(
 ) -> np.ndarray:
     """Return the final returns of agents that the rules train, (rules, seeds)."""
     env = population.learner.env
-    level, lives = jax.random.split(jax.random.key(HELD_OUT_KEY))
-    if env.draw is None:
-        params = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, 0), env.params)
-    else:
-        params = jax.tree.map(np.asarray, draw_of(env)(level, seeds))
-    count = len(rules) * seeds
+    lives = draw_lifetimes(env, (updates, updates), (1, seeds), jax.random.key(HELD_OUT_KEY))
     seed = np.tile(np.arange(seeds), len(rules))
     trials = Trials(
         np.repeat(np.arange(len(rules), dtype=np.int32), seeds),
-        np.full(count, updates, np.int32),
-        jax.random.split(lives, seeds)[seed],
-        jax.tree.map(lambda x: x[seed], params),
-        repeated(hyper_for(env, rules[0].kind, rate, entropy), count),
+        lives.updates[0][seed],
+        lives.keys[0][seed],
+        jax.tree.map(lambda x: x[0][seed], lives.params),
+        repeated(hyper_for(env, rules[0].kind, rate, entropy), len(seed)),
     )
     stacked = {name: np.stack([rule.arrays[name] for rule in rules]) for name in rules[0].arrays}
     return np.asarray(population(stacked, trials).final).reshape(len(rules), seeds)

@@ -6,77 +6,42 @@ from dataclasses import dataclass, field, replace
 from rulesmith.programs import ProgramError
 from rulesmith.programs.program import number_temporaries
 from rulesmith.search.mutation import KINDS, Mutant, checked, mutate
-from rulesmith.search.strategies.evolution import RegularizedEvolution, _child, _generators, _start
+from rulesmith.search.strategies.evolution import RegularizedEvolution
 
 
-@dataclass(frozen=True)
-class Variation(RegularizedEvolution):
-    """Regularized evolution in three parts that a variation may replace."""
-
-    def members(self, state, number):
-        """Return those that a child's parent is drawn from."""
-        return state.members
-
-    def rank(self, entry):
-        """Return what the smallest of wins the tournament."""
-        return entry.fitness
-
-    def breed(self, parent, other, rng):
-        """Return a mutant of the tournament's winner; `other` is the winner of a second one."""
-        return mutate(parent.program, rng, self.limits, self.kinds)
-
-    def ask(self, state, key):
-        """Return the next batch."""
-        if not state.members:
-            return [_start(self.start, self.limits)]
-        children = []
-        for number, rng in enumerate(_generators(key, self.batch)):
-            index = state.proposed + number
-            members = self.members(state, index)
-
-            def winner(members=members, rng=rng):
-                drawn = [members[int(rng.random() * len(members))] for _ in range(self.tournament)]
-                return min(drawn, key=self.rank).candidate
-
-            parent = winner()
-            mutant = self.breed(parent, winner, rng)
-            children.append(_child(index, parent.index, mutant, mutant.kind))
-        return children
-
-
-class Islands(Variation):
+class Islands(RegularizedEvolution):
     """Four populations; one child in 51 has a parent from anywhere."""
 
-    def members(self, state, number):
+    def members(self, state, index):
         """Return the members of the child's island."""
-        if number % 51 == 0:  # coprime to four, so that every island gets some
+        if index % 51 == 0:  # coprime to four, so that every island gets some
             return state.members
-        return [entry for entry in state.members if entry.candidate.index % 4 == number % 4] or state.members
+        return [entry for entry in state.members if entry.candidate.index % 4 == index % 4] or state.members
 
 
-class Parsimony(Variation):
+class Parsimony(RegularizedEvolution):
     """A statement costs 0.1% of fitness in the tournament."""
 
-    def rank(self, entry):
-        """Return the fitness with the length's price."""
-        return entry.fitness * (1 + 0.001 * entry.candidate.length)
+    def members(self, state, index):
+        """Return the members with the length's price."""
+        return [replace(e, fitness=e.fitness * (1 + 0.001 * e.candidate.length)) for e in state.members]
 
 
-class Novelty(Variation):
+class Novelty(RegularizedEvolution):
     """Programs that compute the same count once in the tournament, however many they are."""
 
-    def members(self, state, number):
+    def members(self, state, index):
         """Return one member for each fitness."""
         return list({entry.fitness: entry for entry in state.members}.values())
 
 
-class Crossover(Variation):
+class Crossover(RegularizedEvolution):
     """Three children in ten begin as one parent and end as another."""
 
-    def breed(self, parent, other, rng):
+    def breed(self, parent, members, rng):
         """Return a mutant or a cross."""
         if rng.random() < 0.3:
-            first, second = parent.program, other().program
+            first, second = parent.program, self.winner(members, rng).program
             cut, join = (int(rng.random() * (len(p.statements) + 1)) for p in (first, second))
             statements = first.statements[:cut] + second.statements[join:]
             try:
@@ -84,21 +49,24 @@ class Crossover(Variation):
                 return Mutant(child, checked(child, self.limits), "crossover", 0)
             except ProgramError:
                 pass
-        return mutate(parent.program, rng, self.limits, self.kinds)
+        return super().breed(parent, members, rng)
 
 
 @dataclass(frozen=True)
-class Adaptive(Variation):
+class Adaptive(RegularizedEvolution):
     """Mutations are drawn in proportion to how often they bettered a parent, and never less than one in ten."""
 
     better: Counter = field(default_factory=Counter)
     tried: Counter = field(default_factory=Counter)
 
-    def breed(self, parent, other, rng):
-        """Return a mutant by a kind that has worked."""
+    def breed(self, parent, members, rng):
+        """Return a mutant by a kind that has worked, or by any where that kind finds nothing to change."""
         rates = {kind: (1 + self.better[kind]) / (20 + self.tried[kind]) for kind in KINDS}
         shares = [0.1 + 0.6 * rates[kind] / sum(rates.values()) for kind in KINDS]
-        return mutate(parent.program, rng, self.limits, (rng.choices(KINDS, shares)[0],))
+        try:
+            return mutate(parent.program, rng, self.limits, (rng.choices(KINDS, shares)[0],))
+        except ProgramError:
+            return super().breed(parent, members, rng)
 
     def tell(self, state, candidates, feedback):
         """Count, and go on."""

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .pictures import COLOURS, LAYOUT, curve
+from .statistics import Estimate
 
 
 def conclusion(found: Mapping[str, Any]) -> str:
     """Return the interquartile means in a sentence."""
-    words = []
-    for name, rule in found["rules"].items():
-        value, low, high = (rule["interquartile_mean"][key] for key in ("value", "low", "high"))
-        words.append(f"{name} {value:.3f} [{low:.3f}, {high:.3f}]")
+    words = [f"{name} {Estimate(**rule['interquartile_mean'])}" for name, rule in found["rules"].items()]
     scale = "0 random, 1 tuned PPO" if _of_objectives(found) else "test loss / tuned AdamW's: below 1 is better"
     return f"Interquartile means ({scale}), 95% intervals, {found['seeds']} seeds: {'; '.join(words)}."
 
@@ -53,14 +51,15 @@ def _of_training(rules: Mapping[str, Any]) -> list[Any]:
         profile.add_scatter(
             x=points["below"], y=points["share"], name=name, line={"color": colour}, mode="lines+markers"
         )
-        means = list(rule["by_scale"].values())
-        values, lows, highs = ([mean[key] for mean in means] for key in ("value", "low", "high"))
-        bars = {
-            "array": [high - value for value, high in zip(values, highs, strict=True)],
-            "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
-        }
+        means = [Estimate(**mean) for mean in rule["by_scale"].values()]
+        bars = {"array": [m.high - m.value for m in means], "arrayminus": [m.value - m.low for m in means]}
         sizes.add_scatter(
-            x=list(rule["by_scale"]), y=values, error_y=bars, name=name, mode="markers", marker={"color": colour}
+            x=list(rule["by_scale"]),
+            y=[m.value for m in means],
+            error_y=bars,
+            name=name,
+            mode="markers",
+            marker={"color": colour},
         )
     every = [mean[key] for rule in rules.values() for mean in rule["by_scale"].values() for key in ("low", "high")]
     sizes.update_layout(scattermode="group").update_yaxes(range=[min(every) - 0.02, max(every) + 0.02])

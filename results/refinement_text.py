@@ -47,10 +47,10 @@ def overfitting(result: Refined) -> str:
 
 def overfitting_of(found: Sequence[tuple[float, float]]) -> str:
     """Return the sentence for pairs of fitness, in the search and on selection tasks; of few, without correlation."""
-    pairs = np.array(found, float).reshape(-1, 2)
+    pairs = np.array(found, float)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     if not len(pairs):
-        return ""
+        return "no program has a finite fitness on selection tasks"
     best, chosen = pairs[np.argmin(pairs[:, 0])], pairs[np.argmin(pairs[:, 1])]
     words = f"the search's best has {best[1]:.4f} on selection tasks, the chosen one {chosen[1]:.4f}"
     if len(pairs) < 5:

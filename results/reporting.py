@@ -173,9 +173,9 @@ def run_text(directory: Path) -> Group:
     for entry in front:
         shown.add_row(str(entry.candidate.length), f"{entry.fitness:.4f}", str(entry.candidate.index))
     parts += [Text(f"\nbest for each length (Pareto front); fitness: {measure.rstrip(',')}", style="bold"), shown]
-    finalists = [(row[1], infinite(row[2])) for row in selection["finalists"]] if selection else []
-    if foretold := overfitting_of(finalists):
-        parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(foretold)]
+    if selection:
+        pairs = [(row[1], infinite(row[2])) for row in selection["finalists"]]
+        parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(overfitting_of(pairs))]
     steps = [f"{number} ({origin}, {fitness:.3f})" for number, origin, fitness in line]
     shown = steps if len(steps) <= 8 else [*steps[:3], "...", *steps[-4:]]
     parts += [Text(f"\nlineage of the best, {len(steps)} generations", style="bold"), Text(" > ".join(shown)), Text()]

@@ -90,12 +90,25 @@ class RegularizedEvolution:
         if not state.members:
             return [_start(self.start, self.limits)]
         children = []
-        for number, rng in enumerate(_generators(key, self.batch)):
-            drawn = [state.members[int(rng.random() * len(state.members))] for _ in range(self.tournament)]
-            parent = min(drawn, key=lambda entry: entry.fitness).candidate
-            mutant = mutate(parent.program, rng, self.limits, self.kinds)
-            children.append(_child(state.proposed + number, parent.index, mutant, mutant.kind))
+        for index, rng in enumerate(_generators(key, self.batch), state.proposed):
+            members = self.members(state, index)
+            parent = self.winner(members, rng)
+            mutant = self.breed(parent, members, rng)
+            children.append(_child(index, parent.index, mutant, mutant.kind))
         return children
+
+    def members(self, state: Population, index: int) -> Sequence[Entry]:
+        """Return those that the parent of child `index` is drawn from."""
+        return state.members
+
+    def winner(self, members: Sequence[Entry], rng: random.Random) -> Candidate:
+        """Return the best of a tournament."""
+        drawn = [members[int(rng.random() * len(members))] for _ in range(self.tournament)]
+        return min(drawn, key=lambda entry: entry.fitness).candidate
+
+    def breed(self, parent: Candidate, members: Sequence[Entry], rng: random.Random) -> Mutant:
+        """Return a child of the parent; `members` are those it was drawn from."""
+        return mutate(parent.program, rng, self.limits, self.kinds)
 
     def tell(self, state: Population, candidates: Sequence[Candidate], feedback: Sequence[Feedback]) -> Population:
         """Return the population with the children added and the oldest gone."""

@@ -119,8 +119,9 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     assert "on iris-mlp-2k" in console.export_text()
     write_report(run, tmp_path / "report.html")
     assert "on selection tasks" in (tmp_path / "report.html").read_text()
-    write_report(run, tmp_path / "report.html", EVIDENCE / "root-momentum.json")
-    assert "performance profile" in (tmp_path / "report.html").read_text()
+    for comparison, figure in (("root-momentum", "performance profile"), ("lpg-small", "entropy of the policy")):
+        write_report(run, tmp_path / "report.html", EVIDENCE / f"{comparison}.json")
+        assert figure in (tmp_path / "report.html").read_text()
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(RulesmithError, match="not what `rulesmith compare --json` writes"):
         write_report(run, tmp_path / "report.html", tmp_path / "other.json")
