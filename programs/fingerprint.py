@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .folding import ELEMENTWISE, SHAPED
+from .folding import ELEMENTWISE, SHAPED, single
 from .program import Operand, Program
 from .vocabulary import NUMBERS
 
@@ -33,14 +33,8 @@ def _inputs() -> tuple[np.ndarray, np.ndarray]:
 
 _WEIGHTS, _GRADIENTS = _inputs()
 _FUNCTIONS = ELEMENTWISE | SHAPED
-
-
-def _single(value: float) -> float:
-    """Return the float32: literals, numbers and hyperparameters alike, so that folding one changes nothing."""
-    return float(np.float32(value))
-
-
-_CONSTANTS = {name: _single(value) for name, value in NUMBERS.items()}
+# Literals, numbers and hyperparameters alike are float32, so that folding one changes nothing.
+_CONSTANTS = {name: single(value) for name, value in NUMBERS.items()}
 _CONSTANTS |= {"rows": float(_ROWS), "cols": float(_COLS), "size": float(_ROWS * _COLS)}
 _RATE = 0.37  # learning rate
 _TOTAL = 11.0  # steps of the imagined training
@@ -69,7 +63,7 @@ def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
     """Return the program's updates (or drifts) over the fixed steps, float64, (steps, leaves, cols, rows)."""
     slots: list[Any] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
     results = []
-    fixed = _CONSTANTS | {name: _single(value) for name, value in program.hyperparameters}
+    fixed = _CONSTANTS | {name: single(value) for name, value in program.hyperparameters}
     with np.errstate(all="ignore"):
         for step, (weights, gradient) in enumerate(zip(_WEIGHTS, _GRADIENTS, strict=True)):
             bound: dict[str, np.ndarray | float] = dict(fixed)
@@ -77,7 +71,7 @@ def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
             bound.update(zip((slot.name for slot in program.states), slots, strict=True))
 
             def read(operand: Operand, bound: dict[str, np.ndarray | float] = bound) -> np.ndarray | float:
-                return bound[operand] if isinstance(operand, str) else _single(operand)
+                return bound[operand] if isinstance(operand, str) else single(operand)
 
             for target, function, operands in program.statements:
                 values = [read(operand) for operand in operands]

@@ -6,6 +6,7 @@ at a leaf's shape work on arrays of ``(leaves, cols, rows)``; constants fold thr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -64,11 +65,20 @@ ELEMENTWISE: dict[str, Callable[..., _Array]] = {
 }
 
 
+def single(value: float) -> float:
+    """Return the nearest float32, as programs run in."""
+    return float(np.float32(value))
+
+
 def fold(function: str, arguments: list[float]) -> float | None:
-    """Return the value of an elementwise function of constants, or None where it is not finite in float32."""
+    """Return the value of an elementwise function of constants.
+
+    None where it is not finite in float32, or hangs on digits that float32 has not, as tan(pi) does.
+    """
     with np.errstate(all="ignore"):
-        value = float(ELEMENTWISE[function](*(np.float64(argument) for argument in arguments)))
-        return value if np.isfinite(np.float32(value)) else None
+        value = float(ELEMENTWISE[function](*map(np.float64, arguments)))
+        run = float(ELEMENTWISE[function](*(np.float64(single(argument)) for argument in arguments)))
+        return value if np.isfinite(np.float32(value)) and math.isclose(value, run, rel_tol=1e-5) else None
 
 
 def _cosine(product: _Array, x: _Array, y: _Array) -> _Array:

@@ -31,6 +31,7 @@ def test_text_and_program_are_two_forms_of_one_thing(make_program, seed):
 @settings(max_examples=300, deadline=None)
 @given(seeds)
 @example(1874)
+@example(108078)
 def test_simplification_keeps_the_function_and_is_idempotent(make_program, seed):
     program = make_program(seed)
     short = program.simplified()
