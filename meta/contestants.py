@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import sys
@@ -66,7 +67,8 @@ def contestant_at(path: str) -> Contestant:
         RulesmithError: it cannot be imported, or is no function of a learning rate.
     """
     made: Any = attribute_at(path, "optimizer")
-    names = list(inspect.signature(made).parameters) if inspect.isroutine(made) else []
+    function = inspect.isroutine(made) or isinstance(made, functools.partial)  # as optax.nadamw is
+    names = list(inspect.signature(made).parameters) if function else []
     if not names or names[0] != "learning_rate":
         raise RulesmithError(f"{path!r} is no function of `learning_rate` and hyperparameters, as optax.adamw is")
     ranges = {"learning_rate": LEARNING_RATES}

@@ -162,6 +162,7 @@ def test_optimizers_come_by_import_path(tmp_path, monkeypatch):
     assert contestant_at("mine_opt:good").ranges == {"learning_rate": (1e-3, 1e-1), "b1": (0.5, 0.99)}
     assert set(contestant_at("optax:adamw").ranges) == {"learning_rate", "weight_decay"}
     assert set(contestant_at("optax:sgd").ranges) == {"learning_rate"}
+    assert set(contestant_at("optax:nadamw").ranges) == {"learning_rate", "weight_decay"}  # a functools.partial
     for path, says in [
         ("mine_opt:bad", "no function of `learning_rate`"),
         ("mine_opt:odd", "has b2 from 0.5 to 0.99"),
