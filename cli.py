@@ -122,9 +122,9 @@ def level(
 @app.command
 def vocabulary() -> None:
     """Print every word of the language, as a Markdown table."""
-    from .programs.vocabulary import table
+    from .programs.vocabulary import vocabulary_table
 
-    print(table())
+    print(vocabulary_table())
 
 
 @app.command

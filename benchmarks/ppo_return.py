@@ -9,8 +9,8 @@ import sys
 import jax
 import numpy as np
 from rulesmith import load
-from rulesmith.envs.environment import make
-from rulesmith.meta.learners import hyper_for, learner_for
+from rulesmith.envs.registry import make
+from rulesmith.meta.learners import hyper_for, learner_for, updates_for
 from rulesmith.meta.population import Population, Trials, repeated
 from rulesmith.search.curricula.lifetimes import draw_lifetimes
 
@@ -23,7 +23,7 @@ def main():
     env = make("Breakout-MinAtar")
     learner = learner_for(env, load("ppo-clip"), {"activation": "relu"})
     population = Population(learner, EPISODES)
-    updates = STEPS // (learner.workers * learner.steps)
+    updates = updates_for(STEPS, learner)
     hyper = repeated(hyper_for(env, "drift", 5e-3, 0.01), 1)
     final = []
     for seed in range(seeds):

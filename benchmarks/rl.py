@@ -27,7 +27,7 @@ def best(function, repeats=3):
 def lifetime_parts(name):
     import jax
     from rulesmith import load
-    from rulesmith.envs.environment import make
+    from rulesmith.envs.registry import make
     from rulesmith.meta.drift_learner import DriftLearner, DriftSettings, Hyper
     from rulesmith.meta.lifetime import live
 
@@ -97,7 +97,7 @@ def rollouts():
     """Rollouts alone against the bare environment's vmap and scan, 256 environments, all that is seen kept."""
     import gymnax
     import jax
-    from rulesmith.envs.environment import make
+    from rulesmith.envs.registry import make
     from rulesmith.envs.rollout import rollout, start
 
     count, steps = 256, 400

@@ -97,12 +97,12 @@ def workers():
     import functools
 
     from rulesmith import Program
-    from rulesmith.meta.fitness import Protocol, Reference
+    from rulesmith.meta.fitness import AdamWReference, Protocol
     from rulesmith.search.executors import Pool
     from rulesmith.search.methods.symbolic import WARM_START, _evaluator
 
     build = functools.partial(_evaluator, Protocol(("digits-mlp-2k",)))
-    reference = Reference(1.0, *({"digits-mlp-2k": 1.0},) * 3)
+    reference = AdamWReference(1.0, *({"digits-mlp-2k": 1.0},) * 3)
     text = Program.parse(WARM_START).to_text()
     times = {}
     for count in (1, 2):

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import tyro
 from rulesmith import load
-from rulesmith.envs.environment import make
+from rulesmith.envs.registry import make
 from rulesmith.meta.learners import hyper_for, learner_for
 from rulesmith.meta.population import Population, Trials, repeated, use_cores
 from rulesmith.programs.objective import Objective

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from rulesmith.programs import ProgramError
 from rulesmith.programs.program import number_temporaries
-from rulesmith.search.mutation import KINDS, Mutant, checked, mutate
+from rulesmith.search.mutation import MUTATIONS, Mutant, checked, mutate
 from rulesmith.search.strategies.evolution import RegularizedEvolution
 
 
@@ -61,10 +61,10 @@ class Adaptive(RegularizedEvolution):
 
     def breed(self, parent, members, rng):
         """Return a mutant by a kind that has worked, or by any where that kind finds nothing to change."""
-        rates = {kind: (1 + self.better[kind]) / (20 + self.tried[kind]) for kind in KINDS}
-        shares = [0.1 + 0.6 * rates[kind] / sum(rates.values()) for kind in KINDS]
+        rates = {kind: (1 + self.better[kind]) / (20 + self.tried[kind]) for kind in MUTATIONS}
+        shares = [0.1 + 0.6 * rates[kind] / sum(rates.values()) for kind in MUTATIONS]
         try:
-            return mutate(parent.program, rng, self.limits, (rng.choices(KINDS, shares)[0],))
+            return mutate(parent.program, rng, self.limits, (rng.choices(MUTATIONS, shares)[0],))
         except ProgramError:
             return super().breed(parent, members, rng)
 

@@ -12,12 +12,14 @@ from jaxtyping import Array, Int32
 from ..programs import RulesmithError
 from .environment import Box, Environment, Step
 
-NAMES = (
+BRAX_NAMES = (
     *("ant", "halfcheetah", "hopper", "humanoid", "humanoidstandup", "inverted_double_pendulum"),
     *("inverted_pendulum", "pusher", "reacher", "walker2d"),
 )
-BACKENDS = ("spring", "positional", "generalized", "mjx")
-BROKEN = {"brax/swimmer": "brax has it on its generalized backend only, which calls jax.numpy as JAX no longer allows"}
+BRAX_BACKENDS = ("spring", "positional", "generalized", "mjx")
+BRAX_BROKEN = {
+    "brax/swimmer": "brax has it on its generalized backend only, which calls jax.numpy as JAX no longer allows"
+}
 """Environments of brax that do not run, with the reason."""
 LIMIT = 1000
 """Steps after which an episode is truncated."""

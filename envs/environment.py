@@ -8,16 +8,11 @@ vectorized `rollout` resets both.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float32
-
-from ..programs import RulesmithError
-from ..programs.errors import nearest
-from .imports import imported
 
 
 class Discrete(NamedTuple):
@@ -79,70 +74,3 @@ class Environment:
     restart: Callable[[Any, Any, Any], tuple[Array, Any]] | None = None
     draw: Callable[[Any], Any] | None = None
     normalize: bool = False
-
-
-@functools.cache
-def make(name: str, **options: Any) -> Environment:
-    """Return an environment by name.
-
-    Args:
-        name: of gymnax (``"CartPole-v1"``), of brax (``"brax/ant"``), of the grid-world (``"grid/small"``), the path
-            of a level's file (``"my_level.toml"``), or the import path of an environment of your own
-            (``"my_module:my_environment"``, an `Environment` or a function of no arguments that returns one).
-        **options: `backend` for brax ("spring", "positional", "generalized", "mjx").
-
-    Raises:
-        RulesmithError: there is no such environment or option; with the nearest name.
-    """
-    if ":" in name:
-        return imported(name, Environment, "environment")
-    if name.endswith(".toml"):
-        from .gridworld.levels import make_level
-
-        _no_more(name, options)
-        return make_level(name)
-    family, _, rest = name.partition("/")
-    if family == "brax":
-        from .brax_environments import BACKENDS, NAMES, make_brax
-
-        if rest not in NAMES:
-            raise RulesmithError(_unknown(name, [f"brax/{known}" for known in NAMES]))
-        backend = options.pop("backend", "spring")
-        if backend not in BACKENDS:
-            raise RulesmithError(
-                f"{name}: no backend {backend!r}{nearest(str(backend), BACKENDS)}; there are {', '.join(BACKENDS)}"
-            )
-        _no_more(name, options)
-        return make_brax(rest, backend)
-    _no_more(name, options)
-    if family == "grid":
-        from .gridworld import NAMES as GRIDS
-        from .gridworld import make_grid
-
-        if rest not in GRIDS:
-            raise RulesmithError(_unknown(name, [f"grid/{known}" for known in GRIDS]))
-        return make_grid(rest)
-    from .gymnax_environments import make_gymnax
-    from .gymnax_environments import names as gymnax_names
-
-    if name not in gymnax_names():
-        raise RulesmithError(_unknown(name, names()))
-    return make_gymnax(name)
-
-
-def names() -> list[str]:
-    """Return the names of all environments, those of a user's own apart."""
-    from .brax_environments import NAMES as BRAX
-    from .gridworld import NAMES as GRIDS
-    from .gymnax_environments import names as gymnax_names
-
-    return [*gymnax_names(), *(f"brax/{name}" for name in BRAX), *(f"grid/{name}" for name in GRIDS)]
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    return f"no environment {name!r}{nearest(name, known)}; `rulesmith environments` lists them"
-
-
-def _no_more(name: str, options: dict[str, Any]) -> None:
-    if options:
-        raise RulesmithError(f"{name}: no option {next(iter(options))!r}")

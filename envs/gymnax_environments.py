@@ -13,18 +13,18 @@ import jax.numpy as jnp
 from ..programs import RulesmithError
 from .environment import Box, Discrete, Environment, Step
 
-BROKEN = {"MNISTBandit-bsuite": "gymnax downloads its images when the environment is made"}
+GYMNAX_BROKEN = {"MNISTBandit-bsuite": "gymnax downloads its images when the environment is made"}
 """Environments that gymnax registers but that do not run from what a package index gives, with the reason."""
 
 _NEVER_LONGER = {"Catch-bsuite": 9, "MNISTBandit-bsuite": 1}
 """Lengths of episodes where gymnax's own bound is far above the true one."""
 
 
-def names() -> list[str]:
+def gymnax_names() -> list[str]:
     """Return the names of gymnax's environments."""
     from gymnax.registration import registered_envs
 
-    return [name for name in registered_envs if name not in BROKEN]
+    return [name for name in registered_envs if name not in GYMNAX_BROKEN]
 
 
 def make_gymnax(name: str) -> Environment:

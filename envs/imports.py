@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ..programs import RulesmithError
 
-Kind = TypeVar("Kind")
+_Kind = TypeVar("_Kind")
 
 
 def attribute_at(path: str, what: str) -> Any:
@@ -27,7 +27,7 @@ def attribute_at(path: str, what: str) -> Any:
         raise RulesmithError(f"{what} {path!r} cannot be imported: {error}") from None
 
 
-def imported(path: str, kind: type[Kind], what: str) -> Kind:
+def imported(path: str, kind: type[_Kind], what: str) -> _Kind:
     """Return what stands at ``module:attribute``, or what it returns where it is a function of no arguments.
 
     Args:

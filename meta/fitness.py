@@ -45,7 +45,7 @@ LEAST_NOISE = 0.01
 
 
 @dataclass(frozen=True)
-class Reference:
+class AdamWReference:
     """AdamW's losses, which a program's are divided by: in the pilot, and on each task.
 
     Attributes:
@@ -94,7 +94,7 @@ class Leader:
     first: tuple[str, ...] = ()
     slack: float = 1.0
 
-    def estimate(self, losses: Mapping[str, float], reference: Reference) -> float:
+    def estimate(self, losses: Mapping[str, float], reference: AdamWReference) -> float:
         """Return a program's fitness from its losses on some tasks: as if it did like the leader on the others."""
         return self.fitness * reference.fitness({name: loss / self.losses[name] for name, loss in losses.items()})
 
@@ -141,11 +141,13 @@ class Fitness:
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
 
-    def __call__(self, program: Program, reference: Reference, leader: Leader | None = None) -> Score:
+    def __call__(self, program: Program, reference: AdamWReference, leader: Leader | None = None) -> Score:
         """Return the program's score; never raises for what a program does."""
         return self.scores([program], reference, leader)[0]
 
-    def scores(self, programs: Sequence[Program], reference: Reference, leader: Leader | None = None) -> list[Score]:
+    def scores(
+        self, programs: Sequence[Program], reference: AdamWReference, leader: Leader | None = None
+    ) -> list[Score]:
         """Return the programs' scores; never raises for what a program does.
 
         Their trials are made in groups, of the task that most of them wait for.
@@ -186,7 +188,7 @@ class Fitness:
         return np.nan_to_num(found[..., 0].mean(axis=2), nan=np.inf)
 
     def _course(
-        self, program: Program, reference: Reference, leader: Leader | None
+        self, program: Program, reference: AdamWReference, leader: Leader | None
     ) -> Generator[Trial, np.ndarray, Score]:
         """Yield trials, be sent the losses at their step sizes, and return the score."""
         protocol = self.protocol
@@ -244,7 +246,7 @@ class Fitness:
         return pilot, Measured(float(losses.min()), size, float(np.std(np.log(single), ddof=1)))
 
 
-def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: float = 0.0) -> Reference:
+def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: float = 0.0) -> AdamWReference:
     """Return the reference from what `measure_adamw` found on each task, the pilot's first.
 
     What is hopeless in the pilot is decided by the worse of AdamW and the start program, whose loss there is `start`.
@@ -253,7 +255,7 @@ def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: f
     assert pilot is not None
     precisions = {name: 1 / max(found.noise, LEAST_NOISE) for name, (_, found) in measured.items()}
     total = sum(precisions.values())
-    return Reference(
+    return AdamWReference(
         max(pilot.loss, start if math.isfinite(start) else 0.0),
         {name: found.loss for name, (_, found) in measured.items()},
         {name: found.size / pilot.size for name, (_, found) in measured.items()},

@@ -13,6 +13,7 @@ from ..programs.errors import nearest
 from ..programs.objective import Objective
 from .agents import ACTIVATIONS
 from .drift_learner import DriftLearner, DriftSettings, Hyper
+from .lifetime import Learner
 from .lpg_learner import LpgLearner, LpgSettings
 
 TABLE_RATE, NETWORK_RATE = 40.0, 3e-3
@@ -78,13 +79,13 @@ def hyper_for(env: Environment, kind: str, learning_rate: float | None, entropy:
     return learning_rate if learning_rate is not None else TABLE_RATE if tabular else NETWORK_RATE
 
 
-def updates_for(steps: float, settings: DriftSettings | LpgSettings, what: str = "horizon") -> int:
-    """Return a horizon in environment steps as a number of updates.
+def updates_for(steps: float, agents: Learner | DriftSettings | LpgSettings, what: str = "horizon") -> int:
+    """Return a horizon in environment steps as a number of updates, each of ``workers * steps`` environment steps.
 
     Raises:
         RulesmithError: it is shorter than one update.
     """
-    each = settings.workers * settings.steps
+    each = agents.workers * agents.steps
     if not steps >= each:
         raise RulesmithError(f"{what} {steps:g}: shorter than one update, which takes {each:,} steps")
     if steps > 1e12:

@@ -20,7 +20,7 @@ from .training import MakeTransform
 POINTS = 20
 """Equal parts of a training, at whose ends its loss is kept."""
 _POWER_STEPS = 20
-SMALL = 1e-2
+NEAR_ZERO = 1e-2
 """A weight counts as zero if it is smaller than this share of its leaf's root mean square."""
 
 
@@ -33,7 +33,7 @@ class Watched(NamedTuple):
         update_size: root mean square of the update, over the learning rate's schedule, relative to the weights'.
         sign_agreement: share of weights that move against their gradient's sign, of those that have a gradient.
         sharpness: largest eigenvalue of the training loss's Hessian at the end, by power iteration.
-        sparsity: share of the weights that are nearly zero at the end; see `SMALL`.
+        sparsity: share of the weights that are nearly zero at the end; see `NEAR_ZERO`.
     """
 
     validation: Float32[Array, " points"]
@@ -83,7 +83,7 @@ def watch(task: Task, make: MakeTransform, weights: Any, batches: Array, rate: A
     (weights, _), (validation, sums) = jax.lax.scan(part, carry, rows)
     size, against = (s.sum() + f.sum() for s, f in zip(sums, first, strict=True))
     test = task.mean_loss(weights, *map(jnp.asarray, task.data.test))
-    flat = jnp.concatenate([(jnp.abs(w) < SMALL * _rms(w)).ravel() for w in jax.tree.leaves(weights)])
+    flat = jnp.concatenate([(jnp.abs(w) < NEAR_ZERO * _rms(w)).ravel() for w in jax.tree.leaves(weights)])
     some = batches[:4].reshape(-1)
     sharp = sharpness(lambda w: task.mean_loss(w, inputs[some], targets[some]), weights, key)
     return Watched(validation, test, size / steps, against / steps, sharp, flat.mean())

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .errors import ProgramError
 from .folding import fold
-from .program import Operand, Program, Slot, Statement, number_temporaries
+from .program import Operand, Program, Statement, number_temporaries, shapes_after
 from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SHAPES, SIZES, Kind, Shape
 
 Node = tuple[object, ...]
@@ -25,16 +24,6 @@ _LEAVES = frozenset(("literal", "input", "state"))
 _FLOAT = struct.Struct("<f")
 _COMMUTES = {name for name, function in FUNCTIONS.items() if function.commutes}
 _ELEMENTWISE = {name for name, function in FUNCTIONS.items() if function.kind is Kind.ELEMENTWISE}
-
-
-def shapes_after(states: Iterable[Slot], statements: Iterable[Statement]) -> dict[str, Shape]:
-    """Return the shape of every variable after the statements have run (names not listed are scalars)."""
-    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | dict(states)
-    for target, function, operands in statements:
-        shapes[target] = FUNCTIONS[function].shape(
-            *(shapes.get(operand, Shape.SCALAR) if isinstance(operand, str) else Shape.SCALAR for operand in operands)
-        )
-    return shapes
 
 
 def check(program: Program) -> None:

@@ -26,7 +26,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Step(NamedTuple):
+class PlannedStatement(NamedTuple):
     """A statement, and how it is carried out."""
 
     target: str
@@ -36,7 +36,7 @@ class Step(NamedTuple):
     operator: bool  # whether Python's operator stands for the function
 
 
-def plan(program: Program) -> list[Step]:
+def plan(program: Program) -> list[PlannedStatement]:
     """Return the statements of a program with what its two forms, traced here and written in an export, must share.
 
     Division and powers of plain Python numbers are calls of `jax.numpy`: Python's own operators raise on 1.0 / 0.0.
@@ -56,7 +56,7 @@ def plan(program: Program) -> list[Step]:
             numbers.add(target)
         else:
             numbers.discard(target)
-        steps.append(Step(target, function, operands, spread, uses_operator))
+        steps.append(PlannedStatement(target, function, operands, spread, uses_operator))
     return steps
 
 

@@ -22,3 +22,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the known name closest to `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> RulesmithError:
+    """Return the error for a name that is not known: with the nearest one, and all that there are."""
+    names = list(known)
+    return RulesmithError(f"no {what} {name!r}{nearest(name, names)}; there are {', '.join(names)}")

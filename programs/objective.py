@@ -17,7 +17,7 @@ from .program import Program
 if TYPE_CHECKING:
     import optax
 
-KINDS = ("drift", "lpg")
+OBJECTIVE_KINDS = ("drift", "lpg")
 HIDDEN = 128
 """Hidden units of a learned drift."""
 

@@ -6,7 +6,7 @@ import ast
 import math
 
 from .errors import ProgramError, nearest
-from .program import Operand, Program, Slot, Statement, number_temporaries
+from .program import Operand, Program, Slot, Statement, number_temporaries, shapes_after
 from .vocabulary import DIALECTS, FUNCTIONS, KEPT, NUMBERS, SHAPES, SIZES, Shape
 
 MAX_BYTES = 20_000
@@ -304,6 +304,4 @@ class _Flattener:
         return returns
 
     def shapes(self, states: list[Slot]) -> dict[str, Shape]:
-        from .analysis import shapes_after
-
         return shapes_after(states, self.statements)

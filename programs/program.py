@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .vocabulary import DIALECTS, Dialect, Shape
+from .vocabulary import DIALECTS, FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Dialect, Shape
 
 if TYPE_CHECKING:
     import optax
@@ -288,3 +288,13 @@ def _to_text(program: Program) -> str:
 
     lines = body_lines(program, leaf, call)
     return f"def {program.kind}({signature_text(program)}):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def shapes_after(states: Iterable[Slot], statements: Iterable[Statement]) -> dict[str, Shape]:
+    """Return the shape of every variable after the statements have run (names not listed are scalars)."""
+    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | dict(states)
+    for target, function, operands in statements:
+        shapes[target] = FUNCTIONS[function].shape(
+            *(shapes.get(operand, Shape.SCALAR) if isinstance(operand, str) else Shape.SCALAR for operand in operands)
+        )
+    return shapes

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ProgramError, RulesmithError, nearest
-from .objective import KINDS, Objective
+from .objective import OBJECTIVE_KINDS, Objective
 from .parsing import MAX_BYTES
 from .program import Program
 from .rule import Rule
@@ -119,14 +119,14 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise RulesmithError(f"not TOML: {' '.join(str(error).split())[:200]}") from None
     kind = table.get("kind")
-    keys = _OBJECTIVE_KEYS if kind in KINDS else _KEYS
+    keys = _OBJECTIVE_KEYS if kind in OBJECTIVE_KINDS else _KEYS
     for key in table:
         if key not in keys:
             raise RulesmithError(f"unknown key {key!r}{nearest(key, keys)}")
-    if kind in KINDS:
+    if kind in OBJECTIVE_KINDS:
         return _objective(table, arrays)
     if kind != "optimizer":
-        raise RulesmithError(f"kind is {kind!r}; it is one of optimizer, {', '.join(KINDS)}")
+        raise RulesmithError(f"kind is {kind!r}; it is one of optimizer, {', '.join(OBJECTIVE_KINDS)}")
     texts = {"all": table["program"]} if "program" in table else table.get("programs")
     if not isinstance(texts, dict) or ("program" in table) == ("programs" in table):
         raise RulesmithError("a rule file has either 'program' or a table [programs] with 'matrix' and 'other'")

@@ -269,7 +269,7 @@ KEPT = {
 """Names that exported files and `to_optax` use themselves; a program may not."""
 
 
-def table() -> str:
+def vocabulary_table() -> str:
     """Return the vocabulary as a Markdown table (`rulesmith vocabulary` prints it)."""
     result = {
         Kind.ELEMENTWISE: "join of arguments",

@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
 
-from ..envs.environment import Discrete, Environment, make
+from ..envs.environment import Discrete, Environment
+from ..envs.registry import make
 from ..meta.drift_learner import DriftSettings, Hyper
 from ..meta.learners import learner_for, settings_of, updates_for
 from ..meta.lpg_learner import LpgSettings
@@ -199,7 +200,7 @@ def _outcome(
 ) -> tuple[Outcome, float]:
     """Return a rule's outcome on a task, and the return of agents that learned nothing."""
     learner = run.learner
-    updates = round(horizon / (learner.workers * learner.steps))
+    updates = updates_for(horizon, learner)
     arrays = dict(rule.arrays) or {"none": np.zeros(1, np.float32)}
     candidates = {name: array[None] for name, array in arrays.items()}
     tried = settings(rule.kind, env, trials)

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from ..envs.gridworld import DISTRIBUTIONS, NAMES, Level, level_file, pictures
+from ..envs.gridworld import DISTRIBUTIONS, GRID_NAMES, Level, level_file, pictures
 from ..envs.gridworld.levels import RANDOM, TABULAR
 from ..envs.gridworld.optimal import optimal_return, solvable
 from ..programs import RulesmithError, rule_file
@@ -36,9 +36,9 @@ def find_level(name: str, seed: int) -> Level:
         return level_file.read(Path(name))
     if name in DISTRIBUTIONS:
         return jax.tree.map(np.asarray, DISTRIBUTIONS[name].draw(jax.random.key(seed)))
-    if name not in NAMES:
+    if name not in GRID_NAMES:
         raise RulesmithError(
-            f"no level {name!r}{nearest(name, NAMES)}; there are {', '.join(NAMES)}, or a file (.toml)"
+            f"no level {name!r}{nearest(name, GRID_NAMES)}; there are {', '.join(GRID_NAMES)}, or a file (.toml)"
         )
     return (TABULAR | RANDOM)[name]
 

@@ -41,20 +41,18 @@ def rules_table() -> Table:
 
 def environments_table() -> Table:
     """Return the environments, a line each."""
-    from ..envs.brax_environments import BACKENDS
-    from ..envs.brax_environments import BROKEN as BRAX_BROKEN
-    from ..envs.brax_environments import NAMES as BRAX
-    from ..envs.environment import make, names
-    from ..envs.gymnax_environments import BROKEN
+    from ..envs.brax_environments import BRAX_BACKENDS, BRAX_BROKEN, BRAX_NAMES
+    from ..envs.gymnax_environments import GYMNAX_BROKEN
+    from ..envs.registry import make, names
 
     rows = table("environment", "observations", "actions", "longest episode", right=("longest episode",))
     for name in names():
         if name.split("/")[0] != "brax":  # whose making takes seconds each
             env = make(name)
             rows.add_row(name, str(env.observations), str(env.actions), f"{env.max_steps:,}")
-    for name in BRAX:
-        rows.add_row(f"brax/{name}", f"reals; backends {', '.join(BACKENDS)}", "reals", "1,000")
-    for name, reason in (BROKEN | BRAX_BROKEN).items():
+    for name in BRAX_NAMES:
+        rows.add_row(f"brax/{name}", f"reals; backends {', '.join(BRAX_BACKENDS)}", "reals", "1,000")
+    for name, reason in (GYMNAX_BROKEN | BRAX_BROKEN).items():
         rows.add_row(name, f"not offered: {reason}")
     return rows
 

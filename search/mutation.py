@@ -16,7 +16,7 @@ from ..programs.analysis import Summary, summarize
 from ..programs.program import Operand, number_temporaries
 from ..programs.vocabulary import DIALECTS, FUNCTIONS, NUMBERS
 
-KINDS = ("insert", "delete", "operand", "constant")
+MUTATIONS = ("insert", "delete", "operand", "constant")
 
 _WORDS = {
     kind: [n for n, function in FUNCTIONS.items() if not function.heavy and function.kind in dialect.kinds]
@@ -82,7 +82,7 @@ def checked(program: Program, limits: Limits) -> Summary:
 
 
 def mutate(
-    program: Program, rng: random.Random, limits: Limits, kinds: tuple[str, ...] = KINDS, attempts: int = 100
+    program: Program, rng: random.Random, limits: Limits, kinds: tuple[str, ...] = MUTATIONS, attempts: int = 100
 ) -> Mutant:
     """Return a valid mutant of a program, one mutation away.
 

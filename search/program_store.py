@@ -14,7 +14,7 @@ from .archive import Entry, pareto
 from .candidates import Candidate
 from .engine import Record, States
 from .store import Store, finite, infinite
-from .strategies.evolution import Population
+from .strategies.evolution import EvolutionState
 
 LOSS = "search loss, relative to tuned AdamW's,"
 """What the losses of a score are, where the run's facts do not say (`measure`)."""
@@ -71,7 +71,7 @@ class ProgramStore(Store):
             tuple(Entry(entries[number].candidate, infinite(fitness)) for number, fitness in value[name])
             for name in ("members", "archive")
         )
-        population = Population(members, archive, value["proposed"], value["since_restart"], value["restarts"])
+        population = EvolutionState(members, archive, value["proposed"], value["since_restart"], value["restarts"])
         return step, States(population, value.get("curriculum"), cache)
 
     def candidates(self, wanted: set[int] | None = None) -> Iterator[tuple[Candidate | None, Score, tuple[str, str]]]:
@@ -167,7 +167,7 @@ class ProgramStore(Store):
         return pareto(self.archive())
 
 
-def _encode(population: Population) -> dict[str, Any]:
+def _encode(population: EvolutionState) -> dict[str, Any]:
     return {
         "members": [(entry.candidate.index, finite(entry.fitness)) for entry in population.members],
         "archive": [(entry.candidate.index, finite(entry.fitness)) for entry in population.archive],

@@ -2,12 +2,12 @@
 
 from .dynamics import FOUR, NINE, GridState, environment_of
 from .level import Level, Thing, level_of
-from .levels import DISTRIBUTIONS, NAMES, RANDOM, TABULAR, make_grid
+from .levels import DISTRIBUTIONS, GRID_NAMES, RANDOM, TABULAR, make_grid
 
 __all__ = [
     "DISTRIBUTIONS",
     "FOUR",
-    "NAMES",
+    "GRID_NAMES",
     "NINE",
     "RANDOM",
     "TABULAR",

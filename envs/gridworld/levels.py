@@ -164,7 +164,7 @@ DISTRIBUTIONS: dict[str, Distribution | Mazes] = {
 }
 """Distributions of random levels; all tabular."""
 
-NAMES = (*TABULAR, *RANDOM, *DISTRIBUTIONS)
+GRID_NAMES = (*TABULAR, *RANDOM, *DISTRIBUTIONS)
 
 
 def make_grid(name: str) -> Environment:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt32
 
 from ...programs import RulesmithError
 from .lifetimes import lengths
-from .scores import Lives, Score, rank_weights
+from .scores import LevelScore, Lives, rank_weights
 
 _REDRAWS = 20
 
@@ -132,7 +132,7 @@ class LevelBuffer:
         edit: Callable[[Any, Any], Any] | None,
         updates: tuple[int, int],
         slots: int,
-        score: Score,
+        score: LevelScore,
         settings: ReplaySettings,
         multiple: int = 1,
     ) -> None:

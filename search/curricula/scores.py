@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ...programs import RulesmithError
-from ...programs.errors import nearest
+from ...programs.errors import unknown
 
 
 class Lives(NamedTuple):
@@ -67,7 +66,7 @@ def equal(lives: Lives) -> Float[np.ndarray, " slots"]:
 
 
 @dataclass(frozen=True)
-class Score:
+class LevelScore:
     """A score, and what goes with it.
 
     Attributes:
@@ -84,14 +83,14 @@ class Score:
     replay: float | None = None
 
 
-SCORES: dict[str, Score] = {
-    "algorithmic-regret": Score(regret, "antagonist"),
-    "exact-regret": Score(regret, "optimal"),
-    "pvl": Score(positive_value_loss, critic=True),
-    "l1": Score(l1_value_loss, critic=True),
-    "maxmc": Score(max_monte_carlo, critic=True),
-    "random": Score(equal, replay=0.0),
-    "frozen": Score(equal, replay=1.0),
+LEVEL_SCORES: dict[str, LevelScore] = {
+    "algorithmic-regret": LevelScore(regret, "antagonist"),
+    "exact-regret": LevelScore(regret, "optimal"),
+    "pvl": LevelScore(positive_value_loss, critic=True),
+    "l1": LevelScore(l1_value_loss, critic=True),
+    "maxmc": LevelScore(max_monte_carlo, critic=True),
+    "random": LevelScore(equal, replay=0.0),
+    "frozen": LevelScore(equal, replay=1.0),
 }
 """By name. `random` gives every agent a new level, `frozen` one of those that the buffer was first filled with."""
 
@@ -101,12 +100,12 @@ def rank_weights(worth: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return 1.0 / (1.0 + np.searchsorted(np.sort(-worth), -worth))
 
 
-def score_named(name: str) -> Score:
+def score_named(name: str) -> LevelScore:
     """Return a score.
 
     Raises:
         RulesmithError: there is none of that name.
     """
-    if name not in SCORES:
-        raise RulesmithError(f"no score {name!r}{nearest(name, SCORES)}; there are {', '.join(SCORES)}")
-    return SCORES[name]
+    if name not in LEVEL_SCORES:
+        raise unknown("score", name, LEVEL_SCORES)
+    return LEVEL_SCORES[name]

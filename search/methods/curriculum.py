@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ...envs.environment import Discrete, Environment, make
+from ...envs.environment import Discrete, Environment
 from ...envs.gridworld import DISTRIBUTIONS, Level
 from ...envs.gridworld.level_file import LARGEST, MOST
+from ...envs.registry import make
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
 from ...programs.objective import Objective
 from ..curricula.level_buffer import LevelBuffer, ReplaySettings
-from ..curricula.scores import Score, score_named
+from ..curricula.scores import LevelScore, score_named
 from ..engine import Observer, Problem
 from ..executors import cache_compilations
 from ..facts import facts_of
@@ -28,7 +29,7 @@ from ..strategies.meta_gradient import MetaGradientDescent
 from .objective import META_GRADIENT, start_arrays
 
 RULES = ("lpg", "ta-lpg")
-TABLE_RATE, NETWORK_RATE = 0.3, 3e-3
+ANTAGONIST_TABLE_RATE, ANTAGONIST_NETWORK_RATE = 0.3, 3e-3
 """Learning rates of an antagonist that is a drift: of tables of states (A2C reaches 0.87 of the optimal return within
 100 updates on `all`; 0.80 at a third of the rate, 0.78 at three times), and of networks."""
 
@@ -40,7 +41,7 @@ class CurriculumConfig:
     Attributes:
         rule: one of `RULES`.
         levels: a distribution of the grid-world (`all`, `small`, ...), or the import path of an environment with one.
-        score: of levels; see `curricula.scores.SCORES`.
+        score: of levels; see `curricula.scores.LEVEL_SCORES`.
         optimizer: "meta-gradient", or a kind of evolution strategy.
         updates: shortest and longest life of an agent, drawn log-uniformly.
         agents: that live at once, each on a level of its own; for evolution strategies their pairs do.
@@ -279,7 +280,7 @@ def _edit_of(env: Environment) -> Callable[[Any, Any], Any] | None:
     return lambda key, levels: run(jax.random.split(key, len(levels.steps)), levels)
 
 
-def _yardstick(config: CurriculumConfig, env: Environment, score: Score) -> Any:
+def _yardstick(config: CurriculumConfig, env: Environment, score: LevelScore) -> Any:
     """Return what the score needs to know of levels, or None."""
     from ..problems.yardsticks import optimal_yardstick
 
@@ -307,7 +308,7 @@ def antagonist_of(config: CurriculumConfig, env: Environment) -> Any:
     own = settings_of("lpg", config.agent)
     shared = {"workers": own.workers, "steps": own.steps}
     table = isinstance(env.observations, Discrete)
-    rate = (TABLE_RATE if table else NETWORK_RATE) if objective.kind == "drift" else None
+    rate = (ANTAGONIST_TABLE_RATE if table else ANTAGONIST_NETWORK_RATE) if objective.kind == "drift" else None
     population = Population(learner_for(env, objective, shared), config.episodes)
     most = max(config.held_out, config.es.population // 2 if config.optimizer != META_GRADIENT else config.agents)
     return Antagonist(population, objective, hyper_for(env, objective.kind, rate, 0.01), config.antagonist_seeds, most)

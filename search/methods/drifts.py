@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...envs.environment import make
+from ...envs.registry import make
 from ...meta.drift_learner import DriftLearner, Hyper
 from ...meta.learners import learner_for, settings_of, updates_for
 from ...meta.population import Population, Trials, repeated
@@ -27,7 +27,7 @@ from ..engine import Observer
 from ..executors import cache_compilations
 from ..facts import facts_of
 from ..mutation import Limits, checked, inlined
-from ..problems.reference import Reference, measure_reference
+from ..problems.return_scale import ReturnScale, measure_scale
 from ..program_store import ProgramStore
 from ..session import run_over_programs
 from ..strategies.evolution import RegularizedEvolution
@@ -104,7 +104,7 @@ class ReturnExecutor:
     The fitness is minus the normalized return (0 random, 1 tuned PPO), a mean over environments and lifetimes.
     """
 
-    def __init__(self, config: DriftSearchConfig, references: Sequence[Reference]) -> None:
+    def __init__(self, config: DriftSearchConfig, references: Sequence[ReturnScale]) -> None:
         self.workers = len(jax.devices())
         self.batch = config.batch
         self._parts = []
@@ -270,9 +270,9 @@ def _executor(
         if name not in kept:
             status(f"compiling {name} and measuring random policies and tuned PPO there")
             measured = ("drift", config.agent, config.episodes, config.entropy, config.horizon[1])
-            kept[name] = asdict(measure_reference(make(name), *measured))
+            kept[name] = asdict(measure_scale(make(name), *measured))
             store.add_fact("reference", kept)
-    references = [Reference(**kept[name]) for name in config.environments]
+    references = [ReturnScale(**kept[name]) for name in config.environments]
     if target is None:
         return ReturnExecutor(config, references)
     status(f"training an agent by {target.name}, to see which ratios and advantages it meets")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...envs.environment import Environment, make
+from ...envs.environment import Environment
+from ...envs.registry import make
 from ...programs import RulesmithError
 from ...programs.errors import nearest
 from ...programs.objective import Objective, Shapes
@@ -17,7 +18,7 @@ from ..array_store import ArrayStore
 from ..engine import Curriculum, Observer, Problem
 from ..executors import cache_compilations
 from ..facts import facts_of
-from ..problems.reference import SMALL, Reference, measure_reference
+from ..problems.return_scale import SMALL_AGENT, ReturnScale, measure_scale
 from ..session import run_with_checkpoints
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import MetaGradientDescent
@@ -85,7 +86,7 @@ PRESETS: dict[str, dict[str, tuple[ObjectiveConfig, float]]] = {
             ObjectiveConfig(
                 environments=("SpaceInvaders-MinAtar",),
                 horizon=(5e3, 2e4),
-                agent=SMALL,
+                agent=SMALL_AGENT,
                 es=EsSettings(population=16, sigma=0.1, learning_rate=0.03),
             ),
             1.5,
@@ -105,7 +106,7 @@ PRESETS: dict[str, dict[str, tuple[ObjectiveConfig, float]]] = {
             ObjectiveConfig(
                 environments=("SpaceInvaders-MinAtar",),
                 horizon=(1e4, 6e4),
-                agent=SMALL,
+                agent=SMALL_AGENT,
                 es=EsSettings(population=32, sigma=0.03, learning_rate=0.01),
             ),
             60.0,
@@ -255,7 +256,7 @@ def _parts(
 def _problem(
     config: ObjectiveConfig,
     environments: Sequence[Environment],
-    references: Sequence[Reference],
+    references: Sequence[ReturnScale],
     horizons: Sequence[tuple[int, int]],
 ) -> tuple[Problem, Curriculum]:
     """Return the problem and the curriculum of a config."""
@@ -306,8 +307,8 @@ def _run(
         if np.isnan(row).any():
             status(f"compiling {name} and measuring random policies and tuned PPO there")
             measured = (config.kind, config.agent, config.episodes, config.entropy, config.horizon[1])
-            row = astuple(measure_reference(env, *measured))
-        references.append(Reference(*map(float, row)))
+            row = astuple(measure_scale(env, *measured))
+        references.append(ReturnScale(*map(float, row)))
         kept[name] = asdict(references[-1])
         line = "{random:.2f}, PPO {ppo:.2f} (learning rate {learning_rate:g})".format(**kept[name])
         status(f"{name}: return of random policies {line}")

@@ -28,7 +28,7 @@ from ..store import finite
 from .symbolic import WARM_START, checked_tasks
 
 if TYPE_CHECKING:
-    from ...meta.fitness import Reference
+    from ...meta.fitness import AdamWReference
 
 LEARNING_RATES = (1e-4, 1.0)
 FACTORS = tuple(2.0**i for i in range(-3, 3))
@@ -149,7 +149,7 @@ class Judge:
     executor: Executor
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
-    reference: Reference
+    reference: AdamWReference
 
     def __call__(self, programs: Sequence[Program], seeds: tuple[int, ...] | None = None) -> list[float]:
         """Return programs' fitnesses."""

@@ -19,7 +19,7 @@ from ..curricula.task_order import TaskOrder
 from ..engine import Evaluation, Observer
 from ..executors import Executor, Groups, Here, Pool, available_cores
 from ..facts import facts_of
-from ..mutation import KINDS, Limits, checked, inlined
+from ..mutation import MUTATIONS, Limits, checked, inlined
 from ..program_store import ProgramStore
 from ..session import run_over_programs
 from ..strategies.evolution import RandomSearch, RegularizedEvolution
@@ -224,7 +224,7 @@ def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolutio
     limits = Limits(statements=config.statements)
     if config.strategy == "random":
         return RandomSearch(start, config.batch, limits=limits)
-    kinds = ("constant",) if config.strategy == "constants" else KINDS
+    kinds = ("constant",) if config.strategy == "constants" else MUTATIONS
     return RegularizedEvolution(
         start, config.population, config.tournament, config.batch, config.restart, limits, kinds
     )
@@ -324,13 +324,13 @@ def _run(
 ) -> None:
     import jax
 
-    from ...meta.fitness import Reference
+    from ...meta.fitness import AdamWReference
 
     start, key = Program.parse(store.fact("start")), jax.random.key(config.seed)
     many = "s" if executor.workers > 1 else ""
     status(f"starting {executor.workers} worker{many}, compiling the tasks and measuring tuned AdamW on them")
     kept = store.fact("reference")
-    reference = Reference(**kept) if kept else measure_reference(executor, checked_tasks(config.tasks), start)
+    reference = AdamWReference(**kept) if kept else measure_reference(executor, checked_tasks(config.tasks), start)
     store.add_fact("reference", asdict(reference))
     strategy, curriculum, problem = make_strategy(config, start), make_curriculum(config), Symbolic(executor, reference)
     run_over_programs(

@@ -12,7 +12,7 @@ from ..curricula.level_buffer import Given
 from ..curricula.lifetimes import Lifetimes
 from ..curricula.scores import Lives
 from ..engine import Evaluation
-from .reference import Reference
+from .return_scale import ReturnScale
 from .yardsticks import Yardstick
 
 
@@ -71,7 +71,7 @@ class LifetimeProblem:
         references: by environment.
     """
 
-    def __init__(self, populations: Sequence[Any], hypers: Sequence[Any], references: Sequence[Reference]) -> None:
+    def __init__(self, populations: Sequence[Any], hypers: Sequence[Any], references: Sequence[ReturnScale]) -> None:
         self._parts = list(zip(populations, hypers, references, strict=True))
 
     def init(self, key: Any) -> tuple[()]:

@@ -21,11 +21,11 @@ import numpy as np
 from ...programs import Program
 from ..archive import Entry, merge
 from ..candidates import Candidate, Feedback
-from ..mutation import KINDS, Limits, Mutant, checked, mutate
+from ..mutation import MUTATIONS, Limits, Mutant, checked, mutate
 
 
 @dataclass(frozen=True)
-class Population:
+class EvolutionState:
     """The state of a symbolic strategy.
 
     Attributes:
@@ -79,13 +79,13 @@ class RegularizedEvolution:
     batch: int
     restart: int
     limits: Limits = Limits()
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = MUTATIONS
 
-    def init(self, key: jax.Array) -> Population:
+    def init(self, key: jax.Array) -> EvolutionState:
         """Return an empty population."""
-        return Population()
+        return EvolutionState()
 
-    def ask(self, state: Population, key: jax.Array) -> list[Candidate]:
+    def ask(self, state: EvolutionState, key: jax.Array) -> list[Candidate]:
         """Return the next batch: the start program alone at first, then children."""
         if not state.members:
             return [_start(self.start, self.limits)]
@@ -97,7 +97,7 @@ class RegularizedEvolution:
             children.append(_child(index, parent.index, mutant, mutant.kind))
         return children
 
-    def members(self, state: Population, index: int) -> Sequence[Entry]:
+    def members(self, state: EvolutionState, index: int) -> Sequence[Entry]:
         """Return those that the parent of child `index` is drawn from."""
         return state.members
 
@@ -110,12 +110,14 @@ class RegularizedEvolution:
         """Return a child of the parent; `members` are those it was drawn from."""
         return mutate(parent.program, rng, self.limits, self.kinds)
 
-    def tell(self, state: Population, candidates: Sequence[Candidate], feedback: Sequence[Feedback]) -> Population:
+    def tell(
+        self, state: EvolutionState, candidates: Sequence[Candidate], feedback: Sequence[Feedback]
+    ) -> EvolutionState:
         """Return the population with the children added and the oldest gone."""
         entries = tuple(Entry(c, f.score.fitness) for c, f in zip(candidates, feedback, strict=True))
         archive = merge(state.archive, candidates, feedback)
         first = state.members[0] if state.members else entries[0]
-        state = Population(
+        state = EvolutionState(
             (state.members + entries)[-self.population :],
             archive,
             state.proposed + len(candidates),
@@ -146,13 +148,13 @@ class RandomSearch:
     batch: int
     depth: int = 12
     limits: Limits = Limits()
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = MUTATIONS
 
-    def init(self, key: jax.Array) -> Population:
+    def init(self, key: jax.Array) -> EvolutionState:
         """Return an empty state."""
-        return Population()
+        return EvolutionState()
 
-    def ask(self, state: Population, key: jax.Array) -> list[Candidate]:
+    def ask(self, state: EvolutionState, key: jax.Array) -> list[Candidate]:
         """Return the next batch: the start program alone at first."""
         if not state.proposed:
             return [_start(self.start, self.limits)]
@@ -166,7 +168,9 @@ class RandomSearch:
             candidates.append(_child(state.proposed + number, 0, mutant, "random"))
         return candidates
 
-    def tell(self, state: Population, candidates: Sequence[Candidate], feedback: Sequence[Feedback]) -> Population:
+    def tell(
+        self, state: EvolutionState, candidates: Sequence[Candidate], feedback: Sequence[Feedback]
+    ) -> EvolutionState:
         """Return the state with the best programs kept."""
         archive = merge(state.archive, candidates, feedback)
-        return Population((), archive, state.proposed + len(candidates))
+        return EvolutionState((), archive, state.proposed + len(candidates))

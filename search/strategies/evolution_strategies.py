@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Float
 
 from ...programs import RulesmithError
-from ...programs.errors import nearest
+from ...programs.errors import unknown
 
 FULL_COVARIANCE_LIMIT = 3000
 """Parameters above which a full covariance matrix takes too much memory and time."""
@@ -27,7 +27,7 @@ FULL_COVARIANCE_LIMIT = 3000
 _DETERMINISTIC = 0  # evosax's `tell` takes a key that these strategies do not use
 
 
-class Kind(NamedTuple):
+class StrategyKind(NamedTuple):
     """What must be known of a strategy before it is chosen."""
 
     make: Callable[..., Any]
@@ -43,12 +43,14 @@ def _pgpe(population: int, start: Any, optimizer: Any, sigma: Callable[[Any], An
     return evosax.PGPE(population, start, optimizer=optimizer)
 
 
-KINDS: dict[str, Kind] = {
-    "open-es": Kind(_open_es, pairs=True, full_covariance=False),
-    "pgpe": Kind(_pgpe, pairs=True, full_covariance=False),
-    "snes": Kind(lambda n, start, o, s, evosax: evosax.SNES(n, start), pairs=False, full_covariance=False),
-    "sep-cma-es": Kind(lambda n, start, o, s, evosax: evosax.Sep_CMA_ES(n, start), pairs=False, full_covariance=False),
-    "cma-es": Kind(lambda n, start, o, s, evosax: evosax.CMA_ES(n, start), pairs=False, full_covariance=True),
+EVOLUTION_STRATEGIES: dict[str, StrategyKind] = {
+    "open-es": StrategyKind(_open_es, pairs=True, full_covariance=False),
+    "pgpe": StrategyKind(_pgpe, pairs=True, full_covariance=False),
+    "snes": StrategyKind(lambda n, start, o, s, evosax: evosax.SNES(n, start), pairs=False, full_covariance=False),
+    "sep-cma-es": StrategyKind(
+        lambda n, start, o, s, evosax: evosax.Sep_CMA_ES(n, start), pairs=False, full_covariance=False
+    ),
+    "cma-es": StrategyKind(lambda n, start, o, s, evosax: evosax.CMA_ES(n, start), pairs=False, full_covariance=True),
 }
 
 
@@ -57,7 +59,7 @@ class EsSettings:
     """Settings of an evolution strategy.
 
     Attributes:
-        name: of the strategy; see `KINDS`.
+        name: of the strategy; see `EVOLUTION_STRATEGIES`.
         population: candidates of a generation.
         sigma: deviation of the noise.
         sigma_decay: factor on it each generation (open-es).
@@ -90,11 +92,9 @@ class EvolutionStrategy:
     def __init__(self, settings: EsSettings, start: Any) -> None:
         from evosax import algorithms
 
-        if settings.name not in KINDS:
-            raise RulesmithError(
-                f"no strategy {settings.name!r}{nearest(settings.name, KINDS)}; there are {', '.join(KINDS)}"
-            )
-        kind = KINDS[settings.name]
+        if settings.name not in EVOLUTION_STRATEGIES:
+            raise unknown("strategy", settings.name, EVOLUTION_STRATEGIES)
+        kind = EVOLUTION_STRATEGIES[settings.name]
         size = sum(np.size(leaf) for leaf in jax.tree.leaves(start))
         if settings.ranks == "pairwise" and not kind.pairs:
             raise RulesmithError(f"pairwise ranks need antithetic pairs, which {settings.name} has not; use open-es")
@@ -148,4 +148,4 @@ def shaped(fitness: Float[np.ndarray, "population tasks"], ranks: str) -> Float[
     return (rankdata(known, axis=0) - 1).mean(axis=1) / (len(known) - 1) - 0.5
 
 
-__all__ = ["KINDS", "EsSettings", "EvolutionStrategy", "shaped"]
+__all__ = ["EVOLUTION_STRATEGIES", "EsSettings", "EvolutionStrategy", "shaped"]

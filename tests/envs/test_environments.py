@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rulesmith import RulesmithError
-from rulesmith.envs.environment import Box, Discrete, make, names
+from rulesmith.envs.environment import Box, Discrete
+from rulesmith.envs.registry import make, names
 from rulesmith.envs.rollout import evaluate, rollout, start
 
 WORKERS, STEPS = 3, 40
@@ -154,7 +155,7 @@ def test_bad_names_get_one_line(name, options, says):
 
 def test_a_users_own_environment_enters_by_import_path(tmp_path, monkeypatch):
     (tmp_path / "mine_env.py").write_text(
-        "from dataclasses import replace\nfrom rulesmith.envs.environment import make\n"
+        "from dataclasses import replace\nfrom rulesmith.envs.registry import make\n"
         "def short():\n    return replace(make('CartPole-v1'), name='short', max_steps=50)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

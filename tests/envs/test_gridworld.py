@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import RulesmithError
-from rulesmith.envs.environment import make
 from rulesmith.envs.gridworld import DISTRIBUTIONS, FOUR, NINE, RANDOM, TABULAR, Thing, environment_of, level_of
+from rulesmith.envs.registry import make
 
 seeds = st.integers(0, 10**9)
 DRAWS = {name: jax.jit(distribution.draw) for name, distribution in DISTRIBUTIONS.items()}

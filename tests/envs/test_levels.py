@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rulesmith import RulesmithError
-from rulesmith.envs.environment import make
 from rulesmith.envs.gridworld import (
     DISTRIBUTIONS,
     FOUR,
@@ -24,6 +23,7 @@ from rulesmith.envs.gridworld import (
 )
 from rulesmith.envs.gridworld.editing import edited
 from rulesmith.envs.gridworld.optimal import optimal, optimal_return, solvable
+from rulesmith.envs.registry import make
 
 seeds = st.integers(0, 10**9)
 DRAWS = {name: jax.jit(distribution.draw) for name, distribution in DISTRIBUTIONS.items()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import Program, load
-from rulesmith.envs.environment import make
+from rulesmith.envs.registry import make
 from rulesmith.envs.rollout import Trajectory
 from rulesmith.meta.advantages import generalized_advantages
 from rulesmith.meta.drift_learner import DriftLearner, DriftSettings, Hyper

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rulesmith import RulesmithError
-from rulesmith.envs.environment import make
+from rulesmith.envs.registry import make
 from rulesmith.meta.lpg_learner import LpgLearner, LpgSettings
 from rulesmith.meta.meta_gradient import MetaGradient, MetaSettings, Newborn
 from rulesmith.programs.objective import Shapes

@@ -7,7 +7,7 @@ import optax
 import pytest
 from rulesmith import Program, load
 from rulesmith.envs.tasks import tasks
-from rulesmith.meta.fitness import Fitness, Measured, Protocol, Reference, reference_of
+from rulesmith.meta.fitness import AdamWReference, Fitness, Measured, Protocol, reference_of
 from rulesmith.meta.training import Trainer, bytes_of, programs_at_once
 from rulesmith.meta.tuning import ranges_of, settings, tune
 from rulesmith.programs.interpreter import encode
@@ -94,7 +94,9 @@ def test_programs_are_scored_together_as_alone(fitness, reference):
 def test_the_reference_has_the_step_sizes_that_adamw_wants_and_weights():
     rows = {"a": (Measured(0.5, 0.01), Measured(0.2, 0.02, 0.06)), "b": (None, Measured(0.3, 0.001, 0.02))}
     found = reference_of(rows, 0.7)
-    assert found == Reference(0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1}, pytest.approx({"a": 0.25, "b": 0.75}))
+    assert found == AdamWReference(
+        0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1}, pytest.approx({"a": 0.25, "b": 0.75})
+    )
     assert reference_of(rows, math.inf).pilot == 0.5
     assert found.fitness({"a": 16.0, "b": 1.0}) == pytest.approx(2.0)
     assert math.isinf(found.fitness({"a": math.nan, "b": 1.0}))

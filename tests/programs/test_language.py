@@ -10,7 +10,7 @@ from rulesmith import Program, ProgramError
 from rulesmith.programs.analysis import summarize
 from rulesmith.programs.fingerprint import fingerprint, proportional_to_learning_rate, updates
 from rulesmith.programs.parsing import MAX_NESTING
-from rulesmith.programs.vocabulary import FUNCTIONS, table
+from rulesmith.programs.vocabulary import FUNCTIONS, vocabulary_table
 
 seeds = st.integers(0, 10**9)
 
@@ -220,7 +220,7 @@ def test_nesting_up_to_the_limit_is_allowed():
 
 
 def test_the_table_documents_every_word():
-    text = table()
+    text = vocabulary_table()
     assert all(name in text for name in FUNCTIONS)
     paper = [f for f in FUNCTIONS.values() if not f.novel]
     assert len(paper) == 41  # and pi, e, eps among the constants, and the assignment of a literal: the paper's 45

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from rulesmith import RulesmithError, load
-from rulesmith.envs.environment import make
+from rulesmith.envs.registry import make
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results.comparison import compare, settings

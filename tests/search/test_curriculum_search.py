@@ -202,7 +202,7 @@ def test_a_diverged_agent_reaches_neither_rule_nor_buffer():
     [
         ({"rule": "lpo"}, "no rule 'lpo'"),
         ({"levels": "smal"}, "did you mean 'small'"),
-        ({"levels": "rulesmith.envs.environment:make"}, "rulesmith.envs.environment:make"),
+        ({"levels": "rulesmith.envs.registry:make"}, "rulesmith.envs.registry:make"),
         ({"levels": "rulesmith.envs.gridworld.dynamics:FOUR"}, "not a rulesmith Environment"),
         ({"score": "regret"}, "no score 'regret'"),
         ({"score": "pvl", "optimizer": "open-es"}, "needs agents' critics"),
@@ -224,7 +224,7 @@ def test_what_cannot_work_is_refused(changes, says, tmp_path):
 def test_levels_with_random_places_have_no_exact_regret(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\n"
-        "from rulesmith.envs.environment import make\n"
+        "from rulesmith.envs.registry import make\n"
         "env = replace(make('grid/random-small'), draw=lambda key: make('grid/random-small').params)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

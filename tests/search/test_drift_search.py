@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rulesmith import RulesmithError, load
-from rulesmith.envs.environment import make
+from rulesmith.envs.registry import make
 from rulesmith.meta.drift_learner import Hyper
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.visited import Visited, visited
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results.reporting import run_json
 from rulesmith.search.methods.drifts import DriftSearchConfig, ReturnExecutor, SlopeExecutor, discover
-from rulesmith.search.methods.objective import Reference
+from rulesmith.search.methods.objective import ReturnScale
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
 CONFIG = DriftSearchConfig(
@@ -73,7 +73,7 @@ def test_search_on_returns_resumes_to_the_same_end(tmp_path):
 
 
 def test_an_interpreted_drift_trains_the_same_agents_as_the_compiled_one():
-    reference = Reference(0.0, 1.0, 0.01)
+    reference = ReturnScale(0.0, 1.0, 0.01)
     executor = ReturnExecutor(replace(CONFIG, each=3, horizon=(320, 320)), [reference])
     score = executor.map([("score", PPO.to_text(), None)])[0]
     _, run, drawn, hyper, _ = executor._parts[0]

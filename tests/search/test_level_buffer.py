@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import RulesmithError
 from rulesmith.search.curricula.level_buffer import LevelBuffer, ReplaySettings, mark_of
-from rulesmith.search.curricula.scores import SCORES, Lives, Score, score_named
+from rulesmith.search.curricula.scores import LEVEL_SCORES, LevelScore, Lives, score_named
 
 SLOTS = 4
 
@@ -241,9 +241,9 @@ def test_scores_are_what_they_say():
         "random": [0.0, 0.0],
         "frozen": [0.0, 0.0],
     }
-    assert set(wanted) == set(SCORES)
+    assert set(wanted) == set(LEVEL_SCORES)
     for name, values in wanted.items():
-        np.testing.assert_allclose(SCORES[name].worth(found), values)
+        np.testing.assert_allclose(LEVEL_SCORES[name].worth(found), values)
 
 
 @pytest.mark.parametrize(
@@ -262,4 +262,4 @@ def test_what_cannot_work_is_refused(changes, says):
 
 def test_levels_that_cannot_be_edited():
     with pytest.raises(RulesmithError, match="cannot be edited"):
-        LevelBuffer(draw, None, (3, 9), SLOTS, Score(lambda _: np.zeros(4)), ReplaySettings(edit=0.5))
+        LevelBuffer(draw, None, (3, 9), SLOTS, LevelScore(lambda _: np.zeros(4)), ReplaySettings(edit=0.5))

@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import RulesmithError, load
-from rulesmith.envs.environment import make
+from rulesmith.envs.registry import make
 from rulesmith.meta.drift_learner import Hyper
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.population import Population, Trials
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results.reporting import run_json
 from rulesmith.search.curricula.lifetimes import UniformLifetimes, draw_lifetimes
-from rulesmith.search.methods.objective import ObjectiveConfig, Reference, discover, preset
-from rulesmith.search.strategies.evolution_strategies import KINDS, EsSettings, EvolutionStrategy, shaped
+from rulesmith.search.methods.objective import ObjectiveConfig, ReturnScale, discover, preset
+from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIES, EsSettings, EvolutionStrategy, shaped
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
 TINY = ObjectiveConfig(
@@ -61,7 +61,7 @@ def test_pairwise_ranks_say_which_of_a_pair_was_better(seed):
         assert found[i] == pytest.approx(wanted) == -found[i + 4]
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", EVOLUTION_STRATEGIES)
 def test_every_strategy_climbs_a_hill(name):
     start = {"a": np.zeros((2, 2), np.float32), "b": np.zeros(3, np.float32)}
     peak = np.array([0.5, -0.3, 0.2, 0.4, -0.5, 0.1, 0.3])
@@ -194,8 +194,8 @@ def test_pairwise_runs_and_lpg_and_several_environments(tmp_path):
 
 
 def test_normalized_returns():
-    assert Reference(-1.0, 3.0, 0.1).normalized(np.array([-1.0, 3.0, 1.0])).tolist() == [0.0, 1.0, 0.5]
-    assert np.isfinite(Reference(1.0, 1.0, 0.1).normalized(2.0))
+    assert ReturnScale(-1.0, 3.0, 0.1).normalized(np.array([-1.0, 3.0, 1.0])).tolist() == [0.0, 1.0, 0.5]
+    assert np.isfinite(ReturnScale(1.0, 1.0, 0.1).normalized(2.0))
 
 
 def test_a_candidate_that_diverges_is_the_worst_and_stops_nothing(tmp_path):

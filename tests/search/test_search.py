@@ -25,7 +25,7 @@ from rulesmith.search.curricula.fixed import Fixed
 from rulesmith.search.engine import initial, run
 from rulesmith.search.executors import Here, Pool
 from rulesmith.search.methods.symbolic import PRESETS, WARM_START, Symbolic, SymbolicConfig, make_strategy
-from rulesmith.search.mutation import KINDS, Limits, inlined, mutate
+from rulesmith.search.mutation import MUTATIONS, Limits, inlined, mutate
 from rulesmith.search.program_store import ProgramStore as Store
 from rulesmith.search.store import FILE
 
@@ -75,7 +75,7 @@ def test_mutants_are_valid_and_one_mutation_away(seed):
     rng = random.Random(seed)
     limits = Limits(statements=12, cost=60)
     mutant = mutate(START, rng, limits)
-    assert mutant.kind in KINDS
+    assert mutant.kind in MUTATIONS
     assert abs(len(mutant.program.statements) - len(START.statements)) <= 1
     assert len(mutant.program.statements) <= 12
     assert mutant.summary.cost <= 60

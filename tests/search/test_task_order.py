@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from rulesmith import Program, RulesmithError
-from rulesmith.meta.fitness import Fitness, Leader, Protocol, Reference
+from rulesmith.meta.fitness import AdamWReference, Fitness, Leader, Protocol
 from rulesmith.meta.score import Score
 from rulesmith.results.reporting import run_json
 from rulesmith.search.curricula.task_order import TaskOrder
@@ -64,7 +64,7 @@ def fitness(monkeypatch):
 
 
 LOSSES = {"a": 0.6, "b": 1.16, "c": 0.9}
-REFERENCE = Reference(1.0, *(dict.fromkeys("abc", 1.0),) * 2, dict.fromkeys("abc", 1 / 3))
+REFERENCE = AdamWReference(1.0, *(dict.fromkeys("abc", 1.0),) * 2, dict.fromkeys("abc", 1 / 3))
 
 
 @pytest.mark.parametrize(

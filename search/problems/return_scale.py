@@ -11,12 +11,12 @@ import numpy as np
 from ...envs.environment import Environment
 from ...programs import RulesmithError, rule_file
 
-SMALL = {"workers": 16, "steps": 32, "minibatches": 4, "widths": (32, 32)}
+SMALL_AGENT = {"workers": 16, "steps": 32, "minibatches": 4, "widths": (32, 32)}
 """Settings of small agents, for short lifetimes."""
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReturnScale:
     """What returns in an environment are measured by, at the longest horizon.
 
     Attributes:
@@ -34,9 +34,9 @@ class Reference:
         return (returns - self.random) / max(abs(self.ppo - self.random), 1e-6) * np.sign(self.ppo - self.random or 1)
 
 
-def measure_reference(
+def measure_scale(
     env: Environment, kind: str, agent: Mapping[str, Any], episodes: int, entropy: float, steps: float
-) -> Reference:
+) -> ReturnScale:
     """Return random's and tuned PPO's returns in an environment after a number of steps.
 
     PPO is tuned over six learning rates, four seeds each.
@@ -56,15 +56,15 @@ def measure_reference(
     import jax
 
     from ...meta.drift_learner import Hyper
-    from ...meta.learners import learner_for, settings_of
+    from ...meta.learners import learner_for, settings_of, updates_for
     from ...meta.population import Population, Trials
     from ..curricula.lifetimes import draw_lifetimes
 
     if kind != "drift":
-        agent = {**SMALL, "workers": settings_of(kind, agent).workers}
+        agent = {**SMALL_AGENT, "workers": settings_of(kind, agent).workers}
     learner = learner_for(env, rule_file.find_objective("ppo-clip"), agent)
     run = Population(learner, episodes)
-    updates = max(1, round(steps / (learner.workers * learner.steps)))
+    updates = updates_for(steps, learner)
     seeds = 4
     drawn = draw_lifetimes(env, (updates, updates), (1, seeds), jax.random.key(10_000))
     rates = [0.0, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]  # the first is the policy that learns nothing
@@ -84,4 +84,4 @@ def measure_reference(
             f"PPO learns nothing in {env.name} within {steps:,.0f} steps, so no return can be measured by it; "
             "give a longer --horizon or another --env"
         )
-    return Reference(random, means[best], rates[1 + best])
+    return ReturnScale(random, means[best], rates[1 + best])

@@ -1,0 +1,66 @@
+"""Environments by name: of every family, of a level's file, of a user's own."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ..programs import RulesmithError
+from ..programs.errors import nearest, unknown
+from .brax_environments import BRAX_BACKENDS, BRAX_NAMES, make_brax
+from .environment import Environment
+from .gridworld import GRID_NAMES, make_grid
+from .gridworld.levels import make_level
+from .gymnax_environments import gymnax_names, make_gymnax
+from .imports import imported
+
+
+@functools.cache
+def make(name: str, **options: Any) -> Environment:
+    """Return an environment by name.
+
+    Args:
+        name: of gymnax (``"CartPole-v1"``), of brax (``"brax/ant"``), of the grid-world (``"grid/small"``), the path
+            of a level's file (``"my_level.toml"``), or the import path of an environment of your own
+            (``"my_module:my_environment"``, an `Environment` or a function of no arguments that returns one).
+        **options: `backend` for brax ("spring", "positional", "generalized", "mjx").
+
+    Raises:
+        RulesmithError: there is no such environment or option; with the nearest name.
+    """
+    if ":" in name:
+        return imported(name, Environment, "environment")
+    if name.endswith(".toml"):
+        _no_more(name, options)
+        return make_level(name)
+    family, _, rest = name.partition("/")
+    if family == "brax":
+        if rest not in BRAX_NAMES:
+            raise RulesmithError(_unknown(name, [f"brax/{known}" for known in BRAX_NAMES]))
+        backend = options.pop("backend", "spring")
+        if backend not in BRAX_BACKENDS:
+            raise unknown(f"backend of {name}", str(backend), BRAX_BACKENDS)
+        _no_more(name, options)
+        return make_brax(rest, backend)
+    _no_more(name, options)
+    if family == "grid":
+        if rest not in GRID_NAMES:
+            raise RulesmithError(_unknown(name, [f"grid/{known}" for known in GRID_NAMES]))
+        return make_grid(rest)
+    if name not in gymnax_names():
+        raise RulesmithError(_unknown(name, names()))
+    return make_gymnax(name)
+
+
+def names() -> list[str]:
+    """Return the names of all environments, those of a user's own apart."""
+    return [*gymnax_names(), *(f"brax/{name}" for name in BRAX_NAMES), *(f"grid/{name}" for name in GRID_NAMES)]
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    return f"no environment {name!r}{nearest(name, known)}; `rulesmith environments` lists them"
+
+
+def _no_more(name: str, options: dict[str, Any]) -> None:
+    if options:
+        raise RulesmithError(f"{name}: no option {next(iter(options))!r}")
