@@ -1,51 +1,57 @@
-"""Discover the update rules that train neural networks; inspect them; export them as optax transforms."""
+"""The command line. Searches take their options from the config classes; presets are the defaults."""
 
 from __future__ import annotations
 
 import json as json_module
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from .launch import discover, distill, refine
 from .programs import Program, RulesmithError
+from .programs.errors import nearest
 from .programs.objective import Objective
 
-CONFIG = (FlagCreatePairsOff,)
-
-app = tyro.extras.SubcommandApp()
-app.command(discover, name="discover")
-app.command(distill)
-app.command(refine)
+CONFIG = (FlagCreatePairsOff, tyro.conf.DisallowNone)
 
 RuleName = Annotated[str, arg(metavar="RULE")]
+OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
+OutputFile = Annotated[Path, arg(metavar="FILE", aliases=["-o"])]
+OptionalOutput = Annotated[Path | None, arg(metavar="FILE", aliases=["-o"], help_behavior_hint="")]
+OptionalCount = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
 
-@app.command
 def runs(directory: Positional[Path] = Path("runs")) -> None:
-    """List the runs under a directory, the best program of each."""
+    """List the runs under a directory, with the best of each.
+
+    Example: rulesmith runs
+
+    Args:
+        directory: The directory that holds the runs.
+    """
     from .results.reporting import runs_table
 
     _print(runs_table(directory))
 
 
-@app.command
 def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) -> None:
-    """Show a rule (a published one, a rule file) or a run (its hall of fame and its best rule).
+    """Show a rule (a published one, a rule file), or a run with its best rule.
+
+    Example: rulesmith show lion
 
     Args:
-        rule: a published rule's name, a rule file, or a run's directory.
-        json: as JSON; of a run, nothing that depends on clock, machine, workers or the directory's name.
-        stats: with --json of a run, add those.
+        rule: A published rule's name, a rule file, or a run's directory.
+        json: Print JSON; of a run, nothing that depends on clock, machine, workers or the directory's name.
+        stats: With --json of a run, add what depends on those.
     """
-    from .results import reporting
-    from .results.catalog import load
+    from .results import reporting, views
+    from .search.runs import load
 
     if (Path(rule) / "run.sqlite").exists():
-        report = reporting.run_json(Path(rule), stats=stats) if json else reporting.run_text(Path(rule))
+        report = views.run_json(Path(rule), stats=stats) if json else views.run_text(Path(rule))
     else:
         report = reporting.rule_json(load(rule)) if json else reporting.rule_text(load(rule))
     if json:
@@ -54,18 +60,15 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) ->
         _print(report)
 
 
-@app.command
-def report(
-    run: Positional[Path],
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None,
-    comparison: Path | None = None,
-) -> None:
+def report(run: Positional[Path], output: OptionalOutput = None, comparison: OptionalFile = None) -> None:
     """Write a run's report as one HTML file: what was found, how it came about, what it does.
 
+    Example: rulesmith report runs/mine -o mine.html
+
     Args:
-        run: the run's directory.
-        output: the file to write; by default report.html in the run's directory.
-        comparison: a file of `rulesmith compare --json`, to be shown too.
+        run: The run's directory.
+        output: The file to write; by default report.html in the run's directory.
+        comparison: A file of `rulesmith compare --json`, to be shown too.
     """
     from .results.html import write_report
 
@@ -74,65 +77,75 @@ def report(
     print(f"{output}: the report of {run}")
 
 
-@app.command
 def rules() -> None:
-    """List the published rules."""
+    """List the published rules.
+
+    Example: rulesmith rules
+    """
     from .results.reporting import rules_table
 
     _print(rules_table())
 
 
-@app.command
 def tasks() -> None:
-    """List the tasks, and the sets they are in."""
+    """List the tasks, and the sets they are in.
+
+    Example: rulesmith tasks
+    """
     from .results.reporting import tasks_table
 
     _print(tasks_table())
 
 
-@app.command
 def environments() -> None:
-    """List the environments of reinforcement learning."""
+    """List the environments of reinforcement learning.
+
+    Example: rulesmith environments
+    """
     from .results.reporting import environments_table
 
     _print(environments_table())
 
 
-@app.command
 def level(
     name: Positional[Annotated[str, arg(metavar="LEVEL")]],
     seed: int = 0,
-    png: Path | None = None,
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    png: OptionalFile = None,
+    output: OptionalOutput = None,
 ) -> None:
-    """Show a level of the grid-world: its map, what is possible there; write it as a picture or a file to edit.
+    """Show a level of the grid-world: its map, and what is possible there; or write it as a picture or a file to edit.
+
+    Example: rulesmith level mazes --seed 3 --png maze.png
 
     Args:
-        name: a level's file, a named level (dense, longer, ...), a distribution (all, mazes, ...), of which one is
+        name: A level's file, a named level (dense, longer, ...), a distribution (all, mazes, ...), of which one is
             drawn, or a run on a curriculum: its level with the highest score (a picture shows more of them).
-        seed: of that draw.
-        png: a picture to write.
-        output: a level file (.toml) to write.
+        seed: Seed of that draw.
+        png: A picture to write.
+        output: A level file (.toml) to write.
     """
     from .results.level_reporting import show_level
 
     _print(show_level(name, seed, png, output))
 
 
-@app.command
 def vocabulary() -> None:
-    """Print every word of the language, as a Markdown table."""
+    """Print every word of the language, as a Markdown table.
+
+    Example: rulesmith vocabulary
+    """
     from .programs.vocabulary import vocabulary_table
 
     print(vocabulary_table())
 
 
-@app.command
 def check(file: Positional[Path]) -> None:
     """Check a rule file, or a program's text (.py): types, simplified form, digest and cost.
 
+    Example: rulesmith check my_rule.toml
+
     Args:
-        file: a rule file (.toml) or the text of one program.
+        file: A rule file (.toml) or the text of one program.
     """
     from .programs import rule_file
     from .programs.analysis import summarize
@@ -150,26 +163,33 @@ def check(file: Positional[Path]) -> None:
         print(program.simplified().to_text())
 
 
-@app.command
 def diff(a: Positional[RuleName], b: Positional[RuleName]) -> None:
-    """Compare two rules, simplified: equal in what they compute, or where they differ."""
-    from .results.catalog import load
+    """Compare two rules, simplified: equal in what they compute, or where they differ.
+
+    Example: rulesmith diff adam adamw
+
+    Args:
+        a: A published rule's name, a rule file, or a run's directory.
+        b: The other rule.
+    """
     from .results.reporting import rule_diff
+    from .search.runs import load
 
     _print(rule_diff(load(a), load(b)))
 
 
-@app.command
-def export(rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"])], lift: bool = False) -> None:
+def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -> None:
     """Write a rule as one Python file that needs only jax and optax (or, to a .toml, as a rule file).
 
+    Example: rulesmith export runs/mine -o my_optimizer.py
+
     Args:
-        rule: a published rule's name, a rule file, or a run's directory.
-        output: the file to write.
-        lift: make the program's literals hyperparameters.
+        rule: A published rule's name, a rule file, or a run's directory.
+        output: The file to write.
+        lift: Make the program's literals hyperparameters.
     """
     from .programs import rule_file
-    from .results.catalog import load
+    from .search.runs import load
 
     loaded = load(rule)
     if output.suffix not in (".py", ".toml"):
@@ -187,70 +207,343 @@ def export(rule: Positional[RuleName], output: Annotated[Path, arg(aliases=["-o"
         print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}(1e-3)")
 
 
-@app.command
+@dataclass(frozen=True)
+class Basics:
+    """Where a run is and how long it takes.
+
+    Attributes:
+        preset: Values of all options that are not given: demo (1.5 minutes), standard (an hour), or paper (the
+            published scale).
+        minutes: Minutes after which the search stops, at the end of a step; by default the preset's, unless another
+            bound is given.
+        out: The run's directory; by default a new one under runs/.
+        resume: Go on with the run in --out (by default the latest) where it stopped. Other options may be left out;
+            those given must be as they were.
+    """
+
+    preset: str = "demo"
+    minutes: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    out: Annotated[Path | None, arg(metavar="DIRECTORY", help_behavior_hint="")] = None
+    resume: bool = False
+
+
+SEARCHES = {
+    "symbolic": "Search programs that train networks better than tuned AdamW does.",
+    "objective": "Search networks (LPO, LPG) that train reinforcement-learning agents better than tuned PPO does.",
+    "curriculum": "Search a general rule of reinforcement learning on levels chosen for what can be learned there.",
+    "drift": "Search a drift of PPO as a program, by the returns of the agents that it trains.",
+}
+"""The searches of `rulesmith discover`, each the method of that name."""
+EXAMPLES = {
+    "symbolic": "rulesmith discover symbolic --tasks digits-mlp-2k --minutes 5 --out runs/mine",
+    "objective": "rulesmith discover objective --rule ta-lpo --env CartPole-v1 --horizon 1e4:1e5 --minutes 5",
+    "curriculum": "rulesmith discover curriculum --levels small --score algorithmic-regret --minutes 5",
+    "drift": "rulesmith discover drift --env CartPole-v1 --horizon 1e4:2e4 --minutes 5",
+    "distillation": "rulesmith distill lpo-invaders --minutes 2",
+    "refinement": "rulesmith refine runs/mine -o my_rule.toml",
+}
+
+
+def _search(name: str, words: list[str], about: str, more: Callable[[list[str]], list[str]] = list) -> Any:
+    """Parse a search's options and run it; return the run's directory, or None where the options were only parsed.
+
+    Args:
+        name: of the method.
+        words: of the command line.
+        about: what the search does, in a sentence.
+        more: function of the words to those that are parsed.
+    """
+    from .launch import directory_of, run_method
+    from .search.config_codec import from_plain
+    from .search.runs import method_named
+
+    method, words = method_named(name), _merged(more(words))
+    given = {key: value for key, value in zip(words, [*words[1:], ""]) if key in ("--preset", "--out", "--rule")}
+    wants_help = "--help" in words or "-h" in words
+    preset = method.preset(given.get("--preset", "demo"), given.get("--rule") if name != "distillation" else None)
+    config, resume, recorded = preset.config, "--resume" in words and not wants_help, None
+    if resume:
+        out = directory_of(method, Path(given["--out"]) if "--out" in given else None, True)
+        with method.store.open(out) as store:
+            kept, recorded = store.fact("config"), store.fact("preset")
+            if store.fact("method") == method.name:
+                config = from_plain(method.config, kept)
+        if "--preset" in given and given["--preset"] != recorded:
+            raise RulesmithError(f"preset is {recorded} in {out} and {given['--preset']} here: a run keeps its own")
+    config, basics, bound, resources = _parsed(method, config, words, name, about)
+    if basics is None:
+        return None
+    if resume and recorded and basics.minutes is None and bound is None:
+        preset = method.preset(recorded)
+    minutes = preset.minutes if basics.minutes is None and bound is None else basics.minutes
+    directory = directory_of(method, basics.out, basics.resume)
+    how = {"bound": bound, "minutes": minutes, "resume": basics.resume, "resources": resources}
+    try:
+        run_method(method, config, directory, **how, facts={"preset": basics.preset})
+    except KeyboardInterrupt:
+        return directory
+    return directory
+
+
+_PARSE_ONLY = False
+
+
+def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -> Any:
+    """Return the config, the basics, the bound by number and the resources that words say."""
+
+    def command(config: Any, basics: Any, bound: Any, resources: Any) -> Any:
+        return config, basics, bound, resources
+
+    hint = f"Stop after so many {method.unit}, counted from the run's start, at the end of a step."
+    count = Annotated[int | None, arg(name=method.unit, metavar="INT", help=hint, help_behavior_hint="")]
+    flat = arg(name="")
+    command.__annotations__ = {
+        "config": Annotated[method.config, flat],
+        "basics": Annotated[Basics, flat],
+        "bound": count,
+        "resources": Annotated[method.resources, flat],
+    }
+    command.__defaults__ = (config, Basics(), None, method.resources())
+    safe = "Ctrl-C is safe: all whole steps are kept, and the same command with --resume goes on."
+    command.__doc__ = f"{about}\n\n{safe}\n\nExample: {EXAMPLES[name]}"
+    shown = {"distillation": "distill", "refinement": "refine"}.get(name, f"discover {name}")
+    found = tyro.cli(command, args=words, prog=f"rulesmith {shown}", config=CONFIG)
+    return (None, None, None, None) if _PARSE_ONLY else found
+
+
+def _merged(words: list[str]) -> list[str]:
+    """Return words in which an option that is given several times is given once, with all its values."""
+    options: dict[str, list[str]] = {"": []}
+    last = ""
+    for word in words:
+        if word.startswith("--") or (word.startswith("-") and len(word) == 2 and word[1].isalpha()):
+            last, _, value = word.partition("=") if word.startswith("--") else (word, "", "")
+            options.setdefault(last, [])
+            options[last] += [value] if value else []
+        else:
+            options[last].append(word)
+    return [*options.pop(""), *(word for option, values in options.items() for word in (option, *values))]
+
+
+def distill(words: list[str]) -> None:
+    """Distil a learned drift into a readable program: search one with its slope, where its agents went."""
+    _search("distillation", words, distill.__doc__ or "")
+
+
+def refine(words: list[str]) -> None:
+    """Refine what searches over optimizers found: choose on larger tasks, tune constants, remove what does nothing."""
+    from .programs import rule_file
+    from .search.runs import load
+
+    output: list[Path] = []
+
+    def without_output(words: list[str]) -> list[str]:
+        """Take the option -o out; the rule is called as the file is, if nothing else is said."""
+        rest = list(words)
+        for flag in ("-o", "--output"):
+            if flag in rest:
+                at = rest.index(flag)
+                if at + 1 == len(rest):
+                    raise RulesmithError(f"{flag}: name the rule file (.toml) to write")
+                output.append(Path(rest[at + 1]))
+                del rest[at : at + 2]
+        if output and output[0].suffix != ".toml":
+            raise RulesmithError(f"{output[0]}: a rule file is a .toml")
+        if output:
+            rule_file.check_writable(output[0])
+            if "--name" not in rest and "--resume" not in rest:
+                rest += ["--name", output[0].stem]
+        return rest
+
+    about = f"{refine.__doc__}\n\nWith -o FILE.toml, the rule is written there in the end, and called as the file is."
+    directory = _search("refinement", words, about, without_output)
+    if directory and output:
+        rule = load(directory)
+        rule_file.write_text(output[0], rule_file.dumps(rule))
+        print(f"{output[0]}: {rule.name}, as a rule file")
+
+
 def compare(
     rules: Positional[tuple[str, ...]],
     env: UseAppendAction[tuple[str, ...]] = (),
     levels: UseAppendAction[tuple[str, ...]] = (),
     horizon: UseAppendAction[tuple[float, ...]] = (),
     tasks: tuple[str, ...] = (),
-    seeds: int | None = None,
-    trials: int | None = None,
+    seeds: OptionalCount = None,
+    trials: OptionalCount = None,
     agent: tuple[str, ...] = (),
-    json: Path | None = None,
-    devices: int | None = None,
+    json: OptionalFile = None,
+    workers: OptionalCount = None,
 ) -> None:
     """Compare rules, equally tuned: optimizers by --tasks against tuned AdamW, objectives by --env against tuned PPO.
 
+    What was judged once is kept, so a comparison that was stopped goes on where it was.
+
+    Example: rulesmith compare lion muon --tasks held-out --json found.json
+
     Args:
-        rules: published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
-        env: an environment; may be given several times.
-        levels: levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
+        rules: Published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
+        env: An environment; may be given several times.
+        levels: Levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
             seed gets one that no search has drawn, a named level (dense, ...), or a level's file.
-        horizon: length of a lifetime in environment steps; may be given several times.
-        tasks: names, sets (held-out) or import paths of networks to train.
-        seeds: runs of each rule on each task, at its best setting; 5 of optimizers, 10 of objectives by default.
-        trials: settings tried of each rule on each task, three seeds each; 16 of optimizers, 8 of objectives.
-        agent: settings that all agents share, such as workers=16 steps=32; by default those the first rule that has
-            some was found with.
-        json: keep all returns, settings and statistics in this file.
-        devices: cores to use; by default all.
+        horizon: Length of a lifetime in environment steps; may be given several times.
+        tasks: Networks to train: names, sets (held-out) or import paths.
+        seeds: Runs of each rule on each task, at its best setting; by default 5 of optimizers, 10 of objectives.
+        trials: Settings tried of each rule on each task, three seeds each; by default 16 of optimizers, 8 of
+            objectives.
+        agent: Settings that all agents share, such as workers=16 steps=32; by default those that the first learned
+            rule was found with.
+        json: Keep all results, settings and statistics in this file.
+        workers: Cores to use; by default all.
     """
-    from .meta.population import use_cores
-    from .results.compare_command import run_comparison, run_training_comparison
-    from .search.executors import available_cores
+    from .programs import rule_file
+    from .results.comparison import compare as compare_rules
+    from .search.options import parse_settings
 
-    if tasks:
-        if env or levels or horizon or agent:
-            raise RulesmithError("--tasks compares optimizers, --env and --levels objectives: give one of them")
-        how = {"seeds": seeds or 5, "trials": trials or 16, "workers": devices or available_cores()}
-        _print(run_training_comparison(rules, tasks, **how, output=json))
-        return
-    use_cores(devices or available_cores())
     env += tuple(name if name.endswith(".toml") else f"grid/{name}" for name in levels)
-    _print(run_comparison(rules, env, horizon, seeds=seeds or 10, trials=trials or 8, agent=agent, output=json))
+    found = compare_rules(
+        rules,
+        tasks=tasks,
+        env=env,
+        horizon=horizon,
+        seeds=seeds,
+        trials=trials,
+        agent=parse_settings(agent) if agent else None,
+        workers=workers,
+    )
+    if json:
+        rule_file.write_text(json, json_module.dumps(found.to_dict(), indent=1) + "\n")
+    _print(found)
 
 
-@app.command
 def tune(
     rules: Positional[tuple[str, ...]],
     tasks: tuple[str, ...] = ("search",),
     trials: int = 24,
     seeds: int = 3,
-    output: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    output: OptionalOutput = None,
 ) -> None:
-    """Tune rules on tasks, the same quasi-random trials for each; with -o, keep the settings in a JSON file.
+    """Tune rules on tasks, the same quasi-random trials for each.
+
+    Example: rulesmith tune lion --tasks digits-mlp-2k
 
     Args:
-        rules: published rules or rule files.
-        tasks: names, sets, or import paths.
-        trials: settings tried of each rule on each task.
-        seeds: trainings of each setting.
-        output: a file of baselines; rows of the same rule and task are replaced.
+        rules: Published rules or rule files.
+        tasks: Names, sets, or import paths.
+        trials: Settings tried of each rule on each task.
+        seeds: Trainings of each setting.
+        output: A file of baselines (JSON) to keep the settings in; rows of the same rule and task are replaced.
     """
-    from .results.reporting import tune_rules
+    from .results.tuning_command import tune_rules
 
     tune_rules(rules, tasks, trials, seeds, output)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "distill": distill,
+    "refine": refine,
+    "runs": runs,
+    "show": show,
+    "report": report,
+    "compare": compare,
+    "export": export,
+    "rules": rules,
+    "tasks": tasks,
+    "environments": environments,
+    "level": level,
+    "vocabulary": vocabulary,
+    "check": check,
+    "diff": diff,
+    "tune": tune,
+}
+"""The commands beside `discover`, by name."""
+_BY_WORDS = (distill, refine)
+"""Commands that parse their own words."""
+
+
+def run(words: list[str]) -> None:
+    """Run a command line.
+
+    Raises:
+        RulesmithError: it is not right; in one line.
+    """
+    match words:
+        case [] | ["-h" | "--help"]:
+            _help()
+        case ["--version"]:
+            from importlib import metadata
+
+            print(f"rulesmith {metadata.version('rulesmith')}")
+        case ["discover"] | ["discover", "-h" | "--help"]:
+            _help_of_discover()
+        case ["discover", name, *rest]:
+            if name not in SEARCHES:
+                raise RulesmithError(
+                    f"no search {name!r}{nearest(name, SEARCHES)}: `rulesmith discover` takes {', '.join(SEARCHES)}"
+                )
+            _search(name, rest, SEARCHES[name])
+        case [name, *rest]:
+            if name not in COMMANDS:
+                known = ("discover", *COMMANDS)
+                raise RulesmithError(f"no command {name!r}{nearest(name, known)}; `rulesmith --help` lists them")
+            command = COMMANDS[name]
+            if command in _BY_WORDS:
+                command(rest)
+            else:
+                _call(command, rest)
+
+
+def _call(command: Callable[..., Any], words: list[str]) -> None:
+    parsed = command
+    if _PARSE_ONLY:
+        import functools
+
+        parsed = functools.wraps(command)(lambda **options: None)
+    tyro.cli(parsed, args=words, prog=f"rulesmith {command.__name__}", config=CONFIG)
+
+
+def parse(words: list[str]) -> None:
+    """Check a command line without running it: `SystemExit` or `RulesmithError` unless its options are right."""
+    global _PARSE_ONLY
+    _PARSE_ONLY = True
+    try:
+        run(words)
+    finally:
+        _PARSE_ONLY = False
+
+
+def _help() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    rows.add_row("discover", "Search for new rules: symbolic, objective, curriculum, drift.")
+    for name, command in COMMANDS.items():
+        rows.add_row(name, (command.__doc__ or "").split("\n")[0])
+    console = Console(highlight=False)
+    console.print(
+        "usage: rulesmith COMMAND ...\n\nDiscover the update rules that train neural networks; inspect them; export "
+        "them as optax transforms.\n"
+    )
+    console.print(rows)
+    console.print(
+        "\n`rulesmith COMMAND --help` shows a command's options; `rulesmith --version` the version.\n"
+        "Begin with: rulesmith discover symbolic --minutes 1"
+    )
+
+
+def _help_of_discover() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, about in SEARCHES.items():
+        rows.add_row(name, about)
+    console = Console(highlight=False)
+    console.print("usage: rulesmith discover SEARCH ...\n\nSearch for new rules.\n")
+    console.print(rows)
+    console.print("\n`rulesmith discover SEARCH --help` shows a search's options.")
+    console.print(f"Example: {EXAMPLES['symbolic']}", soft_wrap=True)
 
 
 def _export_objective(objective: Objective, output: Path) -> None:
@@ -291,4 +584,4 @@ def _print(renderable: Any) -> None:
     console.print(renderable)
 
 
-__all__ = ["CONFIG", "app"]
+__all__ = ["COMMANDS", "SEARCHES", "parse", "run"]

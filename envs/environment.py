@@ -74,3 +74,20 @@ class Environment:
     restart: Callable[[Any, Any, Any], tuple[Array, Any]] | None = None
     draw: Callable[[Any], Any] | None = None
     normalize: bool = False
+
+    def mark(self) -> str:
+        """Return a hash of what is known of it: its name, spaces, parameters, and a step as JAX sees it."""
+        import hashlib
+
+        import jax
+        import numpy as np
+
+        whole = hashlib.blake2b(digest_size=16)
+        whole.update(repr((self.name, self.observations, self.actions, self.max_steps)).encode())
+        for leaf in jax.tree.leaves(self.params):
+            whole.update(np.ascontiguousarray(leaf).tobytes())
+        key = jax.random.key(0)
+        _, state = jax.eval_shape(self.reset, key, self.params)
+        action = jax.numpy.zeros((), int) if isinstance(self.actions, Discrete) else jax.numpy.zeros(self.actions.shape)
+        whole.update(str(jax.make_jaxpr(self.step)(key, state, action, self.params)).encode())
+        return whole.hexdigest()

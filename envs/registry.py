@@ -15,9 +15,8 @@ from .gymnax_environments import gymnax_names, make_gymnax
 from .imports import imported
 
 
-@functools.cache
-def make(name: str, **options: Any) -> Environment:
-    """Return an environment by name.
+def make(name: str | Environment, **options: Any) -> Environment:
+    """Return an environment by name; an `Environment` is itself.
 
     Args:
         name: of gymnax (``"CartPole-v1"``), of brax (``"brax/ant"``), of the grid-world (``"grid/small"``), the path
@@ -28,6 +27,16 @@ def make(name: str, **options: Any) -> Environment:
     Raises:
         RulesmithError: there is no such environment or option; with the nearest name.
     """
+    return name if isinstance(name, Environment) else _made(name, **options)
+
+
+def environment_name(env: str | Environment) -> str:
+    """Return what an environment is called."""
+    return env.name if isinstance(env, Environment) else env
+
+
+@functools.cache
+def _made(name: str, **options: Any) -> Environment:
     if ":" in name:
         return imported(name, Environment, "environment")
     if name.endswith(".toml"):

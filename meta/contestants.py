@@ -1,11 +1,9 @@
-"""What a comparison of optimizers is between: rules, and any optimizer by import path, each with its search space."""
+"""What a comparison of optimizers is between: rules, and functions like `optax.adamw`, each with its search space."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,16 +27,14 @@ class Contestant:
     """An optimizer to compare.
 
     Attributes:
-        name: to be shown; of an import path, the attribute.
+        name: to be shown; of an import path, the attribute; of a function, its name.
         rule: a rule, or a function like `optax.adamw` of a learning rate and hyperparameters.
         ranges: what is tuned, `learning_rate` first, on a logarithmic scale.
-        digest: a hash of what it computes, as far as that can be known, by which results are kept.
     """
 
     name: str
     rule: Rule | Factory
     ranges: Mapping[str, tuple[float, float]]
-    digest: str
 
     def make(self, options: Mapping[str, Any]) -> MakeTransform:
         """Return the function of (learning rate schedule, total steps) to the optax transform."""
@@ -53,48 +49,66 @@ def contestant_of_rule(rule: Rule) -> Contestant:
     """Return a rule as a contestant, with its own ranges: learning rate, weight decay, and one more if it has one."""
     ranges = {"learning_rate": rule.learning_rate or LEARNING_RATES}
     ranges |= dict(sorted(rule.ranges.items(), key=lambda item: item[0] != "weight_decay")[: MOST - 1])
-    programs = {label: program.to_text() for label, program in rule.programs.items()}
-    return Contestant(rule.name, rule, ranges, _hash(rule.name, programs, rule.hyperparameters, ranges))
+    return Contestant(rule.name, rule, ranges)
 
 
 def contestant_at(path: str) -> Contestant:
-    """Return the optimizer at an import path, ``module:attribute``.
-
-    Its attribute `search_space`, a mapping of `learning_rate` and hyperparameters to ranges, says what is tuned; by
-    default the learning rate, and the weight decay if it has one.
+    """Return the optimizer at an import path, ``module:attribute``; see `contestant_of_function`.
 
     Raises:
         RulesmithError: it cannot be imported, or is no function of a learning rate.
     """
-    made: Any = attribute_at(path, "optimizer")
-    function = inspect.isroutine(made) or isinstance(made, functools.partial)  # as optax.nadamw is
-    names = list(inspect.signature(made).parameters) if function else []
+    return contestant_of_function(attribute_at(path, "optimizer"), path.partition(":")[2], path)
+
+
+def contestant_of_function(function: Any, name: str = "", where: str = "") -> Contestant:
+    """Return an optimizer that is a function of `learning_rate` and hyperparameters, as `optax.adamw` is.
+
+    Its attribute `search_space`, a mapping of `learning_rate` and hyperparameters to ranges, says what is tuned; by
+    default the learning rate, and the weight decay if it has one.
+
+    Args:
+        function: returns an optax transform.
+        name: what to call it; by default the function's own name.
+        where: where it comes from, for messages.
+
+    Raises:
+        RulesmithError: it is no function of a learning rate, its `search_space` does not fit it, or what it returns
+            does not train from gradients alone.
+    """
+    name = name or _name_of(function)
+    where = where or name
+    try:
+        names = list(inspect.signature(function).parameters) if callable(function) else []
+    except (TypeError, ValueError):  # a callable without a signature, such as some built-in ones
+        names = []
     if not names or names[0] != "learning_rate":
-        raise RulesmithError(f"{path!r} is no function of `learning_rate` and hyperparameters, as optax.adamw is")
+        raise RulesmithError(f"{where!r} is no function of `learning_rate` and hyperparameters, as optax.adamw is")
     ranges = {"learning_rate": LEARNING_RATES}
     if "weight_decay" in names:
         ranges["weight_decay"] = WEIGHT_DECAYS
-    stated: Any = getattr(made, "search_space", ranges)
+    stated: Any = getattr(function, "search_space", ranges)
     if not isinstance(stated, Mapping) or "learning_rate" not in stated or len(stated) > MOST:
-        raise RulesmithError(f"{path}: `search_space` maps learning_rate and up to {MOST - 1} more to (low, high)")
+        raise RulesmithError(f"{where}: `search_space` maps learning_rate and up to {MOST - 1} more to (low, high)")
     try:
-        ranges = {str(name): (float(low), float(high)) for name, (low, high) in stated.items()}
+        ranges = {str(key): (float(low), float(high)) for key, (low, high) in stated.items()}
     except (TypeError, ValueError):
-        raise RulesmithError(f"{path}: `search_space` maps names to (low, high)") from None
-    for name, (low, high) in ranges.items():
-        if not 0 < low < high or name not in names:
-            raise RulesmithError(f"{path}: `search_space` has {name} from {low:g} to {high:g}; not a range it can have")
-    _try(path, made, ranges)
-    module, _, attribute = path.partition(":")
-    found = sys.modules[module]
-    try:
-        source = inspect.getsource(found)
-    except (OSError, TypeError):
-        source = ""
-    return Contestant(attribute, made, ranges, _hash(path, source, getattr(found, "__version__", ""), ranges))
+        raise RulesmithError(f"{where}: `search_space` maps names to (low, high)") from None
+    for key, (low, high) in ranges.items():
+        if not 0 < low < high or key not in names:
+            raise RulesmithError(f"{where}: `search_space` has {key} from {low:g} to {high:g}; not a range it can have")
+    factory: Any = function
+    _try(where, factory, ranges)
+    return Contestant(name, factory, ranges)
 
 
-def _try(path: str, factory: Factory, ranges: Mapping[str, tuple[float, float]]) -> None:
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")  # of a lambda, "lambda"
+
+
+def _try(where: str, factory: Factory, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Raise RulesmithError unless an optimizer can be made and updates weights from gradients alone."""
 
     def once(weights: Any) -> Any:
@@ -105,8 +119,4 @@ def _try(path: str, factory: Factory, ranges: Mapping[str, tuple[float, float]])
         jax.eval_shape(once, {"a": jnp.ones((2, 3)), "b": jnp.ones(3)})
     except Exception as error:
         reason = str(error).split("\n")[0]
-        raise RulesmithError(f"{path} is no optimizer that trains from gradients alone: {reason}") from None
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+        raise RulesmithError(f"{where} is no optimizer that trains from gradients alone: {reason}") from None

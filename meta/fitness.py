@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..envs.tasks import find
+from ..envs.tasks import Task, find, task_name
 from ..programs import Program, ProgramError, rule_file
 from ..programs.interpreter import encode
 from .score import Score
@@ -104,7 +104,7 @@ class Protocol:
     """How programs are tried. Plain data, so that it can be sent to other processes.
 
     Attributes:
-        tasks: names or import paths, cheapest first.
+        tasks: names, import paths or `Task` objects, cheapest first.
         seeds: seeds of initial weights and batches; the same for all programs.
         factors: step sizes tried on each task, relative to those expected there.
         pilot_steps: length of the pilot.
@@ -112,7 +112,7 @@ class Protocol:
         memory: GiB for programs that are interpreted at once; see `training.programs_at_once`.
     """
 
-    tasks: tuple[str, ...]
+    tasks: tuple[str | Task, ...]
     seeds: tuple[int, ...] = (0, 1)
     factors: tuple[float, ...] = (0.5, 1.0, 2.0)
     pilot_steps: int = 60
@@ -121,8 +121,7 @@ class Protocol:
 
 
 @functools.cache
-def _trainer(name: str, memory: float) -> Trainer:
-    task = find([name])[0]
+def _trainer(task: Task, memory: float) -> Trainer:
     return Trainer(task, runs=RUNS, programs=programs_at_once(task, RUNS, memory))
 
 
@@ -140,6 +139,14 @@ class Fitness:
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
+        self._tasks = {task_name(task): task for task in protocol.tasks}
+        self._first = next(iter(self._tasks))
+
+    def _task(self, name: str) -> Task:
+        return find([self._tasks[name]])[0]
+
+    def _trainer(self, name: str) -> Trainer:
+        return _trainer(self._task(name), self.protocol.memory)
 
     def __call__(self, program: Program, reference: AdamWReference, leader: Leader | None = None) -> Score:
         """Return the program's score; never raises for what a program does."""
@@ -178,7 +185,7 @@ class Fitness:
     def _tried(self, programs: Sequence[Program], trials: dict[int, Trial]) -> np.ndarray:
         """Return the validation losses at trials' step sizes, means over seeds: (trials, sizes)."""
         first = next(iter(trials.values()))
-        found = _trainer(first.task, self.protocol.memory).losses_of(
+        found = self._trainer(first.task).losses_of(
             [programs[i] for i in trials],
             [trial.sizes for trial in trials.values()],
             first.seeds,
@@ -196,7 +203,7 @@ class Fitness:
             encode(program.simplified())
         except ProgramError as error:
             return Score(math.inf, str(error))
-        pilot = yield Trial(protocol.tasks[0], PILOT_SIZES, protocol.seeds[:1], protocol.pilot_steps)
+        pilot = yield Trial(self._first, PILOT_SIZES, protocol.seeds[:1], protocol.pilot_steps)
         best = PILOT_SIZES[int(np.argmin(pilot))]
         relative = float(pilot.min()) / reference.pilot
         if not math.isfinite(relative):
@@ -204,7 +211,7 @@ class Fitness:
         if relative > protocol.hopeless_pilot:
             return Score(relative, f"hopeless after the pilot: {relative:.3f}")
         first = leader.first if leader else ()
-        tasks = (*first, *(name for name in protocol.tasks if name not in first))
+        tasks = (*first, *(name for name in self._tasks if name not in first))
         losses: dict[str, float] = {}
         for name in tasks:
             sizes = tuple(best * reference.sizes[name] * factor for factor in protocol.factors)
@@ -220,7 +227,7 @@ class Fitness:
 
     def measure_pilot(self, program: Program) -> Measured:
         """Return a program's loss in the pilot and the best step size there; infinite if it diverges."""
-        trial = Trial(self.protocol.tasks[0], PILOT_SIZES, self.protocol.seeds[:1], self.protocol.pilot_steps)
+        trial = Trial(self._first, PILOT_SIZES, self.protocol.seeds[:1], self.protocol.pilot_steps)
         losses = self._tried([program], {0: trial})[0]
         return Measured(float(losses.min()), PILOT_SIZES[int(np.argmin(losses))])
 
@@ -233,16 +240,15 @@ class Fitness:
         """
         rule = rule_file.find_optimizer("adamw")
         if setting is None:
-            trainer = _trainer(name, self.protocol.memory)
-            setting = tune(rule, find([name])[0], trials=24, seeds=3, trainer=trainer).setting
+            trainer = self._trainer(name)
+            setting = tune(rule, self._task(name), trials=24, seeds=3, trainer=trainer).setting
         adamw = rule.program.with_hyperparameters({n: x for n, x in setting.items() if n != "learning_rate"})
         # Its update has a root mean square of about 1, less where gradients disagree.
         sizes = tuple(setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-5, 4))
         losses = self._tried([adamw], {0: Trial(name, sizes, self.protocol.seeds)})[0]
         size = sizes[int(np.argmin(losses))]
-        trainer = _trainer(name, self.protocol.memory)
-        single = trainer.losses_of([adamw], [[size]], range(NOISE_SEEDS), relative=True)[0, 0, :, 0]
-        pilot = self.measure_pilot(adamw) if name == self.protocol.tasks[0] else None
+        single = self._trainer(name).losses_of([adamw], [[size]], range(NOISE_SEEDS), relative=True)[0, 0, :, 0]
+        pilot = self.measure_pilot(adamw) if name == self._first else None
         return pilot, Measured(float(losses.min()), size, float(np.std(np.log(single), ddof=1)))
 
 

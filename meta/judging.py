@@ -1,138 +1,45 @@
-"""One optimizer judged on one task: tuned on validation data, then run on seeds that the tuning has not seen.
+"""What every judgement is: one contestant on one task, tuned first, then run on seeds that the tuning has not seen.
 
-All get the same number of points of one quasi-random sequence over their own ranges. The claim is the test loss at the
-end of the schedule; beside it stand what the optimizer does on the way (`measures`) and what it costs.
+`judging_optimizers` judges what trains networks, `judging_objectives` what trains agents. Both try the points of the
+same quasi-random sequence (`tuning.settings`) with `TUNING_SEEDS` seeds each, and run the best of them.
 """
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 
-from ..envs.tasks import Task
-from .contestants import Contestant
-from .measures import watch
-from .training import Trainer
-from .tuning import TUNING_SEEDS, tried
-
-FIRST_SEED = 2000
-"""Seeds of the claim begin here: those of searches and of tuning are others."""
-BASIN = 1.05
-"""A setting is in the basin if its loss is at most this times the best."""
-_TIMED_STEPS = 50
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """An optimizer on a task. Losses that are not finite are None.
+    """A contestant on a task, as plain data. Numbers that are not finite, as of a diverged run, are None.
 
     Attributes:
-        task: its name.
-        setting: the tuned one.
-        tuning: (setting, mean validation loss) of every trial.
-        losses: test loss at the end, by seed.
-        validation: mean validation loss after each twentieth of the training.
-        basin: share of the trials within `BASIN` of the best loss.
-        update_size: see `measures.Watched`; means over seeds, as are the next three.
-        sign_agreement: how many weights move against their gradient's sign.
-        sharpness: of the loss at the end.
-        sparsity: of the weights at the end.
-        state_bytes: that the optimizer's state takes, for each weight.
-        step_seconds: of an update, without the gradient.
-        adamw_seconds: the same of `optax.adamw`, measured beside it.
+        task: the task's name.
+        setting: the best one, by name of what is tuned.
+        tuning: (setting, its mean result over `TUNING_SEEDS` seeds) of every trial.
+        results: of the runs at the best setting, one for each seed: test losses, or returns.
+        curve: what the mean of these runs was after, or in, each twentieth of the training.
     """
 
     task: str
     setting: dict[str, float]
     tuning: list[list[Any]]
-    losses: list[float | None]
-    validation: list[float | None]
-    basin: float
-    update_size: float | None
-    sign_agreement: float | None
-    sharpness: float | None
-    sparsity: float | None
-    state_bytes: float
-    step_seconds: float
-    adamw_seconds: float
+    results: list[float | None]
+    curve: list[float | None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
         return asdict(self)
 
 
-def judge(contestant: Contestant, task: Task, trials: int, seeds: int) -> Verdict:
-    """Tune an optimizer on a task, and run it at its best setting.
-
-    Args:
-        contestant: the optimizer.
-        task: what it trains.
-        trials: settings tried, `TUNING_SEEDS` seeds each.
-        seeds: runs at the best.
-    """
-    trainer = Trainer(task, runs=TUNING_SEEDS)
-    found = tried(contestant.rule, contestant.ranges, task, trials=trials, seeds=TUNING_SEEDS, trainer=trainer)
-    losses = np.array([validation for _, validation, _ in found])
-    best = found[int(np.argmin(losses))][0]
-    options = {name: value for name, value in best.items() if name != "learning_rate"}
-    make = contestant.make(options)
-
-    @jax.jit
-    def run(weights: Any, batches: Any, key: Any) -> Any:
-        return watch(task, make, weights, batches, jnp.float32(best["learning_rate"]), key)
-
-    runs = [run(*trainer.seed(seed), jax.random.key(seed)) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
-    watched = jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
-    weights, _ = trainer.seed(FIRST_SEED)
-    own, adamw = (make(lambda _: jnp.float32(1e-3), jnp.int32(task.steps)), optax.adamw(1e-3))
-    state = jax.eval_shape(own.init, weights)
-    means = {
-        name: _plain(float(getattr(watched, name).mean()))
-        for name in ("update_size", "sign_agreement", "sharpness", "sparsity")
-    }
-    return Verdict(
-        task.name,
-        best,
-        [[setting, _plain(validation)] for setting, validation, _ in found],
-        [_plain(loss) for loss in watched.test.tolist()],
-        [_plain(loss) for loss in watched.validation.mean(axis=0).tolist()],
-        float((losses <= BASIN * losses.min()).mean()) if np.isfinite(losses).any() else 0.0,
-        **means,
-        state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) / task.parameters,
-        step_seconds=_seconds(own, weights),
-        adamw_seconds=_seconds(adamw, weights),
-    )
+def plain(number: Any) -> float | None:
+    """Return a number as one that JSON can hold: None if it is not finite."""
+    return float(number) if math.isfinite(number) else None
 
 
-def _seconds(transform: optax.GradientTransformation, weights: Any) -> float:
-    """Return the least time of an update, of a few loops of them."""
-    gradients = jax.tree.map(lambda w: jnp.asarray(w) * 0.01 + 1e-3, weights)
-
-    @jax.jit
-    def loop(weights: Any, state: Any) -> Any:
-        def step(_: Any, carry: Any) -> Any:
-            weights, state = carry
-            updates, state = transform.update(gradients, state, weights)
-            return optax.apply_updates(weights, updates), state
-
-        return jax.lax.fori_loop(0, _TIMED_STEPS, step, (weights, state))
-
-    start = (jax.tree.map(jnp.asarray, weights), transform.init(weights))
-    jax.block_until_ready(loop(*start))
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        jax.block_until_ready(loop(*start))
-        times.append(time.perf_counter() - began)
-    return min(times) / _TIMED_STEPS
-
-
-def _plain(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def plain_list(numbers: Iterable[Any]) -> list[float | None]:
+    """Return numbers as a list that JSON can hold; see `plain`."""
+    return [plain(number) for number in numbers]

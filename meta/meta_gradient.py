@@ -10,6 +10,7 @@ the chunks are shared by the devices, and averaged in their order, so that the n
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from ..envs.rollout import Episodes, Workers, evaluate, rollout, start
 from ..programs.policies import entropy, log_probability
 from .advantages import generalized_advantages
 from .agents import agent_for
+from .life_figures import LastRollout, LifeFigure
 from .lifetime import Clock
 from .lpg_learner import LpgAgent, LpgLearner
 
@@ -96,19 +98,15 @@ class Seen(NamedTuple):
         episodes: that ended.
         over: whether its life ended with the step; a diverged agent's ends at once.
         sound: whether its parameters are finite.
-        positive_value_loss: mean positive part of the last rollout's advantages.
-        l1_value_loss: mean size of these.
-        value: mean value of the states in the last rollout, by the agent's critic.
         best: highest return of an episode of its life.
+        figures: of its last rollout, by name.
     """
 
     episodes: Episodes
     over: Bool[Array, " agents"]
     sound: Bool[Array, " agents"]
-    positive_value_loss: Float32[Array, " agents"]
-    l1_value_loss: Float32[Array, " agents"]
-    value: Float32[Array, " agents"]
     best: Float32[Array, " agents"]
+    figures: Mapping[str, Float32[Array, " agents"]]
 
 
 class MetaGradient:
@@ -119,12 +117,18 @@ class MetaGradient:
         rate: learning rate of the agents.
         settings: of the meta-gradient.
         devices: to share the chunks; all by default.
+        figures: functions of an agent's last rollout to what is seen of it, by name.
     """
 
     def __init__(
-        self, learner: LpgLearner, rate: float, settings: MetaSettings, devices: list[Any] | None = None
+        self,
+        learner: LpgLearner,
+        rate: float,
+        settings: MetaSettings,
+        devices: list[Any] | None = None,
+        figures: Mapping[str, LifeFigure] | None = None,
     ) -> None:
-        self._devices = devices or jax.devices()
+        self._devices, self._figures = devices or jax.devices(), dict(figures or {})
         self.learner, self.rate, self.settings = learner, rate, settings
         own = learner.settings
         self._critic = agent_for(learner.env, own.widths, own.activation, value=1)
@@ -210,8 +214,12 @@ class MetaGradient:
         sound = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((agent.params, critic))]).all()
         # An agent that diverged makes room too, or its NaN would be in every gradient to come.
         over = (clock.done >= clock.total) | ~sound
-        losses = jnp.maximum(advantages, 0.0).mean(), jnp.abs(advantages).mean()
-        return meta + regular.mean(), (lived, Seen(episodes, over, sound, *losses, values.mean(), best))
+        figures = {}
+        if self._figures:
+            entropies = jax.lax.stop_gradient(entropy(policy)).reshape(seen.reward.shape)
+            own = LastRollout(advantages, values, seen.reward, entropies)
+            figures = {name: figure(own) for name, figure in self._figures.items()}
+        return meta + regular.mean(), (lived, Seen(episodes, over, sound, best, figures))
 
     def _live_anew(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Array, tuple[Living, Seen]]:
         """Do as `_live`, with a newborn agent if the place is vacant."""

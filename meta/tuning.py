@@ -1,4 +1,8 @@
-"""Tuning a rule on a task: the same quasi-random sequence for every rule, over its own ranges, on validation data."""
+"""Tuning: the same quasi-random sequence of settings for all that is compared, each over its own ranges.
+
+`settings` serves optimizers and agents alike; the rest of this module tunes optimizers on supervised tasks, by their
+losses on validation data.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from ..programs.rule import Rule
 from .training import Factory, Trainer
 
 TUNING_SEEDS = 3
-"""Seeds of a setting in a comparison."""
+"""Seeds that a setting is tried with in a comparison."""
 TUNED = ("weight_decay",)
 """Hyperparameters that are tuned beside the learning rate, where a rule has a range for them."""
 
@@ -72,7 +76,12 @@ def ranges_of(rule: Rule) -> dict[str, tuple[float, float]]:
 
 
 def settings(ranges: Mapping[str, tuple[float, float]], trials: int) -> list[dict[str, float]]:
-    """Return the settings tried: points of a Halton sequence, each range on a logarithmic scale."""
+    """Return the settings tried: points of a Halton sequence, each range on a logarithmic scale.
+
+    Args:
+        ranges: (low, high) of what is tuned, by name.
+        trials: how many settings.
+    """
     points = qmc.Halton(len(ranges), scramble=False).random(trials + 1)[1:]  # its first point is the corner
     return [
         {n: float(f"{low * (high / low) ** x:.4g}") for (n, (low, high)), x in zip(ranges.items(), point, strict=True)}

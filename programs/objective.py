@@ -135,6 +135,11 @@ class Objective:
             whole.update(name.encode() + np.ascontiguousarray(self.arrays[name]).tobytes())
         return whole.hexdigest()
 
+    def mark(self) -> str:
+        """Return a hash of what the rule computes and how its agents are set, by which a run knows it again."""
+        what = (self.kind, self.program.digest if self.program else self.digest(), sorted(self.agent.items()))
+        return hashlib.blake2b(repr(what).encode(), digest_size=16).hexdigest()
+
     @property
     def function_name(self) -> str:
         """The rule's name as that of a Python function."""

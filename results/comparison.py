@@ -1,232 +1,346 @@
-"""`rulesmith compare` for objectives: agents trained by each rule, equally tuned, against tuned PPO.
+"""`rulesmith compare`: contestants on tasks, all tuned alike, judged against a well-known baseline tuned as they are.
 
-On each task (an environment and a horizon) every rule gets the same number of quasi-random settings of the agents'
-learning rate and entropy bonus, judged by the mean return of a few seeds; its best setting is then run on seeds that
-the tuning has not seen. Scores are returns at the end of lifetimes, 0 for a policy that learned nothing, 1 for tuned
-PPO's mean.
+There are two kinds, which share this module, the cache of verdicts, the progress and the text:
+
+- *optimizers* train the networks of supervised tasks; losses against those of AdamW (`optimizer_comparison`);
+- *objectives* train agents in environments; returns against those of PPO (`objective_comparison`).
+
+A kind is a `Contest`, which says what there is to judge and does it, and a `Comparison`, the result with its
+statistics. `compare` runs any contest: what was judged before comes from the cache (`verdicts`), the rest is judged and
+kept at once, so that a comparison that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+import contextlib
+import json
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import jax
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import qmc
 
-from ..envs.environment import Discrete, Environment
-from ..envs.registry import make
-from ..meta.drift_learner import DriftSettings, Hyper
-from ..meta.learners import learner_for, settings_of, updates_for
-from ..meta.lpg_learner import LpgSettings
-from ..meta.population import Population, Trials
+from ..meta.judging import Verdict
 from ..programs import RulesmithError
-from ..programs.errors import nearest
 from ..programs.objective import Objective
-from ..search.curricula.lifetimes import draw_lifetimes
-from . import statistics
+from ..programs.rule import Rule
+from . import verdicts as cache
+from .comparison_progress import reporting
+from .statistics import Estimate, mean_and_error
 
-BASELINE = "ppo-clip"
-SETTINGS = {field.name for made in (DriftSettings, LpgSettings) for field in fields(made)}
-"""Settings of any kind of agent."""
-TUNING_SEEDS = 3
-EPISODES = 32
-"""Episodes that a last policy is judged by."""
-
-RANGES = {
-    ("drift", "network"): {"learning_rate": (3e-4, 3e-2), "entropy": (1e-3, 1e-1)},
-    ("drift", "table"): {"learning_rate": (1e-3, 3e-1), "entropy": (1e-3, 1e-1)},
-    ("lpg", "network"): {"learning_rate": (3e-4, 3e-2)},
-    ("lpg", "table"): {"learning_rate": (1.0, 300.0)},
-}
-"""What is tuned, by kind of rule and of agent; on a logarithmic scale."""
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A rule on a task.
-
-    Attributes:
-        setting: the one that was tuned.
-        returns: at the end of lifetimes, by seed; NaN where the agent diverged.
-        curve: mean return of the episodes in each twentieth of the lifetime.
-        figures: means of entropy and size of updates, by twentieth.
-    """
-
-    setting: dict[str, float]
-    returns: Float[np.ndarray, " seeds"]
-    curve: list[float]
-    figures: dict[str, list[float]]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """Rules on tasks.
+    """What `compare` found: contestants on tasks. Printed, it is the tables of `rulesmith compare`.
 
     Attributes:
-        tasks: (environment, horizon in steps).
-        outcomes: by rule, one for each task.
-        random: return of a policy that learned nothing, by task.
-        agent: settings that all agents share.
-        trials: settings tried of each rule on each task.
-        seeds: lifetimes of each at its best.
+        verdicts: by contestant, one for each task, in the order of the tasks; the baseline's among them.
+        trials: settings tried of each contestant on each task.
+        seeds: runs of each at its best setting.
     """
 
-    tasks: tuple[tuple[str, float], ...]
-    outcomes: Mapping[str, tuple[Outcome, ...]]
-    random: tuple[float, ...]
-    agent: Mapping[str, Any]
+    baseline: ClassVar[str]
+    """Name of the contestant that the others are held against."""
+    baseline_title: ClassVar[str]
+    """What the baseline is called in texts."""
+    figure: ClassVar[str]
+    """What `estimate` is, in words."""
+
+    verdicts: Mapping[str, tuple[Any, ...]]
     trials: int
     seeds: int
 
-    def scores(self, rule: str) -> Float[np.ndarray, "tasks seeds"]:
-        """Return a rule's normalized returns; a diverged agent scores as one that learned nothing."""
-        rows = []
-        for outcome, base, low in zip(self.outcomes[rule], self.outcomes[BASELINE], self.random, strict=True):
-            span = float(np.nanmean(base.returns)) - low
-            rows.append((np.nan_to_num(outcome.returns, nan=low) - low) / (span if abs(span) > 1e-6 else 1e-6))
-        return np.array(rows)
+    @property
+    def contestants(self) -> tuple[str, ...]:
+        """Names of all that were compared, the baseline's among them."""
+        return tuple(self.verdicts)
+
+    def task_facts(self) -> list[dict[str, Any]]:
+        """Return what tells the tasks apart, by name of the fact, one mapping for each task."""
+        raise NotImplementedError
+
+    def estimate(self, name: str, tasks: Sequence[int] | None = None) -> Estimate:
+        """Return a contestant's figure over all seeds of all tasks, or of some by their places, with its interval."""
+        raise NotImplementedError
+
+    def improvement(self, name: str) -> Estimate:
+        """Return the probability that a run of a contestant is better than one of the baseline on the same task."""
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, the statistics with it."""
-        rules = {}
-        for name, outcomes in self.outcomes.items():
-            scores = self.scores(name)
-            rules[name] = {
-                "interquartile_mean": statistics.aggregate(scores)._asdict(),
-                "improvement_over_ppo": statistics.improvement(scores, self.scores(BASELINE))._asdict(),
-                "tasks": [
-                    {
-                        "environment": env,
-                        "horizon": horizon,
-                        "setting": outcome.setting,
-                        "returns": [None if math.isnan(r) else r for r in outcome.returns.tolist()],
-                        "scores": row.tolist(),
-                        "curve": [None if math.isnan(r) else r for r in outcome.curve],
-                        "figures": {k: [None if math.isnan(x) else x for x in v] for k, v in outcome.figures.items()},
-                    }
-                    for (env, horizon), outcome, row in zip(self.tasks, outcomes, scores, strict=True)
-                ],
-            }
-        return {
-            "baseline": BASELINE,
-            "random": list(self.random),
-            "agent": dict(self.agent),
-            "trials": self.trials,
-            "seeds": self.seeds,
-            "rules": rules,
-        }
+        raise NotImplementedError
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for each contestant and task.
+
+        Its columns: `contestant`, what tells the tasks apart, `mean` and `standard_error` of the results of the runs
+        that did not diverge, how many `diverged`, and the tuned `setting`.
+        """
+        import pandas as pd
+
+        rows = []
+        for name, found in self.verdicts.items():
+            for facts, verdict in zip(self.task_facts(), found, strict=True):
+                mean, error = mean_and_error(verdict.results)
+                diverged = sum(result is None for result in verdict.results)
+                numbers = {"mean": mean, "standard_error": error, "diverged": diverged}
+                rows.append({"contestant": name, **facts, **numbers, "setting": verdict.setting})
+        return pd.DataFrame(rows)
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row for each contestant: its `figure` over all tasks, and `low` and `high` of its 95% interval."""
+        import pandas as pd
+
+        rows = [self.estimate(name) for name in self.contestants]
+        index = pd.Index(self.contestants, name="contestant")
+        return pd.DataFrame(rows, index=index).set_axis(["figure", "low", "high"], axis=1)
+
+    def __repr__(self) -> str:
+        tasks = len(self.task_facts())
+        figures = ", ".join(f"{name} {self.estimate(name)}" for name in self.contestants)
+        return f"<Comparison on {tasks} task{'s' if tasks > 1 else ''}, {self.figure}: {figures}>"
+
+    def __rich__(self) -> Group:
+        from .comparison_text import comparison_text
+
+        return comparison_text(self)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        table = self.table()
+        table["setting"] = [setting_words(setting) for setting in table["setting"]]
+        parts = [f"<p>{html.escape(self.figure)}, 95% intervals, {self.seeds} seeds</p>"]
+        parts += [self.summary().to_html(float_format="%.3f"), table.to_html(index=False, float_format="%.4g")]
+        return "\n".join(parts)
 
 
-def settings(kind: str, env: Environment, trials: int) -> list[dict[str, float]]:
-    """Return the settings tried: points of a Halton sequence, the same for all rules of a kind."""
-    ranges = RANGES[kind, "table" if isinstance(env.observations, Discrete) else "network"]
-    points = qmc.Halton(len(ranges), scramble=False).random(trials + 1)[1:]  # its first point is the corner
-    return [
-        {n: float(f"{low * (high / low) ** x:.4g}") for (n, (low, high)), x in zip(ranges.items(), point, strict=True)}
-        for point in points
-    ]
+def setting_words(setting: Mapping[str, float]) -> str:
+    """Return a setting in words."""
+    return ", ".join(f"{name} {value:g}" for name, value in setting.items())
+
+
+def result_words(results: Sequence[float | None], decimals: int) -> str:
+    """Return the mean of results and its standard error in words, or how many runs diverged."""
+    diverged = sum(result is None for result in results)
+    if diverged:
+        return f"{diverged} of {len(results)} diverge"
+    mean, error = mean_and_error(results)
+    return f"{mean:.{decimals}f} ±{error:.{decimals}f}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One contestant on one task: a piece of work.
+
+    Attributes:
+        contestant: its name.
+        task: place of the task.
+        label: what is shown while it is in work.
+        cost: how long it takes, relative to the others of the contest.
+        mark: hash of all that its verdict depends on.
+    """
+
+    contestant: str
+    task: int
+    label: str
+    cost: float
+    mark: str
+
+
+class Contest(Protocol):
+    """What is to be compared; all of it was checked when the contest was made."""
+
+    @property
+    def verdict(self) -> type[Verdict]:
+        """Of what kind the verdicts are."""
+        ...
+
+    @property
+    def judgements(self) -> Sequence[Judgement]:
+        """All there are, in the order in which they are best made."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """How many are made at the same time."""
+        ...
+
+    def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, Verdict]]:
+        """Make judgements, and yield each with its verdict as it comes."""
+        ...
+
+    def comparison(self, found: Mapping[Judgement, Verdict]) -> Comparison:
+        """Return the result, of the verdicts of all judgements."""
+        ...
 
 
 def compare(
-    rules: Sequence[Objective],
-    environments: Sequence[str],
-    horizons: Sequence[float],
+    rules: Any,
     *,
-    seeds: int,
-    trials: int,
-    agent: Mapping[str, Any],
-    status: Callable[[str], None] = lambda _: None,
+    tasks: Any = (),
+    env: Any = (),
+    horizon: Any = (),
+    trials: int | None = None,
+    seeds: int | None = None,
+    agent: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    status: Callable[[str], None] | None = None,
 ) -> Comparison:
-    """Train agents by each rule on each environment and horizon.
+    """Compare rules, all tuned alike: optimizers on `tasks` against AdamW, objectives in each `env` against PPO.
+
+    Each contestant gets the same number of settings of one quasi-random sequence on each task, tried with three seeds;
+    its best is run on seeds that the tuning has not seen. Verdicts are kept in the user's cache as they come, so a
+    comparison that was stopped goes on when it is called again, and nothing is judged twice.
+
+    Optimizers are judged in worker processes. As with all of Python's processes, a script that calls this must do so
+    below ``if __name__ == "__main__":``.
 
     Args:
-        rules: with different names; `BASELINE` among them.
-        environments: names.
-        horizons: in environment steps.
-        seeds: lifetimes of each rule at its best setting.
-        trials: settings tried of each rule on each task.
-        agent: settings of all agents.
-        status: told each outcome.
+        rules: one or several; each a published rule's name, a rule file, a run's directory, an optimizer's import path
+            (``"optax:nadamw"``), a `Rule`, an `Objective`, a run (anything with such a rule as `best`), or a function
+            of `learning_rate` that returns an optax transform. Its attribute `search_space`, where it has one, maps
+            `learning_rate` and hyperparameters to the ranges that are tuned.
+        tasks: of optimizers; one or several, each a name, a set (``"held-out"``), an import path, or a `Task`.
+        env: of objectives; one or several environments, each a name or an `Environment`.
+        horizon: of objectives; one or several lengths of a lifetime, in environment steps.
+        trials: settings tried of each rule on each task; by default 16 of optimizers, 8 of objectives.
+        seeds: runs of each rule on each task at its best setting; by default 5 of optimizers, 10 of objectives.
+        agent: of objectives; settings that all agents share, such as ``{"workers": 16}``; by default those that the
+            first learned rule among them was found with.
+        workers: processes, or for objectives devices (a CPU's cores are devices); by default all.
+        status: told a line for each judgement and every ten seconds, at times from another thread. By default
+            they go to standard error, on a terminal as a progress bar.
+
+    Returns:
+        What was found: `table()`, `summary()`, `to_dict()`, or print it.
 
     Raises:
-        RulesmithError: a rule, environment, horizon or setting is not right; in one line.
+        RulesmithError: a rule, a task, an environment, a horizon or a number is not right, in one line; before any
+            work begins.
     """
-    if seeds < 2 or trials < 1:
-        raise RulesmithError("--seeds must be at least 2 (an interval needs them), --trials at least 1")
-    for name in agent:
-        if name not in SETTINGS:
-            raise RulesmithError(f"agents have no setting {name!r}{nearest(name, SETTINGS)}")
-    names = [rule.name for rule in rules]
-    if len(set(names)) < len(names):
-        raise RulesmithError(f"two rules are called {max(names, key=names.count)!r}")
-    made = [make(name) for name in environments]
-    for rule in rules:
-        for horizon in horizons:
-            updates_for(horizon, settings_of(rule.kind, _agent(rule, agent)))
-    tasks = tuple((name, horizon) for name in environments for horizon in horizons)
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
-    random: list[float] = []
-    for name, env in zip(environments, made, strict=True):
-        for rule in rules:
-            run = Population(learner_for(env, rule, _agent(rule, agent)), EPISODES)
-            for horizon in horizons:
-                outcome, floor = _outcome(run, rule, env, horizon, seeds, trials)
-                outcomes[rule.name].append(outcome)
-                if rule.name == BASELINE:
-                    random.append(floor)
-                setting = ", ".join(f"{key} {value:g}" for key, value in outcome.setting.items())
-                mean = float(np.nanmean(outcome.returns))
-                status(f"{name}, {horizon:,.0f} steps: {rule.name} {mean:.2f} ({setting})")
-    return Comparison(
-        tasks, {name: tuple(found) for name, found in outcomes.items()}, tuple(random), agent, trials, seeds
-    )
-
-
-def _agent(rule: Objective, agent: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the shared settings that rules of this kind have; what makes a rule (A2C's one epoch) stays its own."""
-    known = {field.name for field in fields(settings_of(rule.kind, {}))}
-    shared = {name: value for name, value in agent.items() if name in known}
-    return {**shared, **rule.agent} if rule.program is not None else {**rule.agent, **shared}
-
-
-def _outcome(
-    run: Population, rule: Objective, env: Environment, horizon: float, seeds: int, trials: int
-) -> tuple[Outcome, float]:
-    """Return a rule's outcome on a task, and the return of agents that learned nothing."""
-    learner = run.learner
-    updates = updates_for(horizon, learner)
-    arrays = dict(rule.arrays) or {"none": np.zeros(1, np.float32)}
-    candidates = {name: array[None] for name, array in arrays.items()}
-    tried = settings(rule.kind, env, trials)
-
-    def lives(settings: list[dict[str, float]], count: int, salt: int, length: int) -> Any:
-        drawn = draw_lifetimes(env, (max(length, 1), max(length, 1)), (1, count), jax.random.key(salt))
-        seed = np.tile(np.arange(count), len(settings))
-        hypers = [s for s in settings for _ in range(count)]
-        rate = np.array([s["learning_rate"] for s in hypers], np.float32)
-        entropy = np.array([s.get("entropy", 0.0) for s in hypers], np.float32)
-        return run(
-            candidates,
-            Trials(
-                np.zeros(len(seed), np.int32),
-                np.full(len(seed), length, np.int32),
-                drawn.keys[0][seed],
-                jax.tree.map(lambda x: x[0][seed], drawn.params),
-                Hyper(rate, entropy) if rule.kind == "drift" else rate,
-            ),
+    rules, tasks, env, horizon = map(_listed, (rules, tasks, env, horizon))
+    if not rules:
+        raise RulesmithError("name at least one rule to compare")
+    if tasks and (env or horizon or agent):
+        raise RulesmithError("tasks are for optimizers; env (or levels), horizon and agent for objectives: give either")
+    if not tasks and not (env and horizon):
+        raise RulesmithError(
+            "name tasks (of optimizers), or at least one env (or levels) and one horizon in environment steps"
         )
+    for name, number, least in (("trials", trials, 1), ("seeds", seeds, 2), ("workers", workers, 1)):
+        if number is not None and (type(number) is not int or number < least):
+            why = "; an interval needs them" if name == "seeds" else ""
+            raise RulesmithError(f"{name} is {number!r}; it must be a whole number, at least {least}{why}")
+    cache.folder()
+    contest: Contest
+    if tasks:
+        from .optimizer_comparison import OptimizerContest
 
-    means = lives(tried, TUNING_SEEDS, 1_000, updates).final.reshape(trials, TUNING_SEEDS).mean(axis=1)
-    best = tried[int(np.nanargmax(means))] if np.isfinite(means).any() else tried[0]
-    found = lives([best], seeds, 2_000, updates)
-    floor = float(np.mean(lives([best], seeds, 2_000, 0).final))
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # parts of a life without any episode
-        curve = [float(np.nanmean(c)) if np.isfinite(c).any() else math.nan for c in found.returns.T]
-        figures = {name: np.nanmean(x, axis=0).tolist() for name, x in found.figures.items()}
-    return Outcome(best, np.asarray(found.final, float), curve, figures), floor
+        contest = OptimizerContest(rules, tasks, trials=trials or 16, seeds=seeds or 5, workers=workers)
+    else:
+        from .objective_comparison import ObjectiveContest
+
+        contest = ObjectiveContest(
+            rules, env, horizon, trials=trials or 8, seeds=seeds or 10, agent=agent, workers=workers
+        )
+    return _run(contest, status)
+
+
+def _run(contest: Contest, status: Callable[[str], None] | None) -> Comparison:
+    """Judge what is not known yet, keep it, and return the result."""
+    found: dict[Judgement, Verdict] = {}
+    for judgement in contest.judgements:
+        verdict = cache.known_verdict(judgement.mark, contest.verdict)
+        if verdict is not None:
+            found[judgement] = verdict
+    waiting = [judgement for judgement in contest.judgements if judgement not in found]
+    total = len(contest.judgements)
+    first = f"{total} judgements, of which {len(found)} are known; {len(waiting)} to make"
+    with (
+        reporting(waiting, contest.at_once, status, first) as finished,
+        contextlib.closing(_judged(contest, waiting)) as judged,
+    ):
+        for judgement, verdict in judged:
+            cache.keep_verdict(judgement.mark, verdict)
+            found[judgement] = verdict
+            words = f"{judgement.label} {result_words(verdict.results, 3)} ({setting_words(verdict.setting)})"
+            finished(judgement, words)
+    return contest.comparison(found)
+
+
+def _judged(contest: Contest, waiting: Sequence[Judgement]) -> Generator[tuple[Judgement, Verdict], None, None]:
+    """Yield verdicts; as a generator of its own, so that closing it ends what the contest has begun."""
+    if waiting:
+        yield from contest.judge(waiting)
+
+
+def parse_agent(words: Sequence[str]) -> dict[str, Any]:
+    """Return settings of agents from words such as ``workers=16`` and ``widths=[32,32]``.
+
+    Raises:
+        RulesmithError: a word is not NAME=VALUE.
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise RulesmithError(f"--agent {word}: give NAME=VALUE, such as workers=16 or widths=[32,32]")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
+
+
+def rule_meant(given: Any) -> Rule | Objective | None:
+    """Return the rule that a contestant is given as, under the name that a comparison shows; None if it is no rule.
+
+    A run's rule is called by the run's directory, since all that runs find have like names.
+
+    Raises:
+        RulesmithError: there is no such rule.
+    """
+    if isinstance(given, Rule | Objective):
+        return given
+    if isinstance(given, str | Path):
+        from .catalog import load
+
+        rule = load(given)
+        return renamed(rule, Path(given)) if Path(given).is_dir() else rule
+    best = getattr(given, "best", None)
+    if not isinstance(best, Rule | Objective):
+        return None
+    directory = getattr(given, "directory", None)
+    return renamed(best, Path(directory)) if isinstance(directory, str | Path) else best
+
+
+def renamed(rule: Rule | Objective, directory: Path) -> Rule | Objective:
+    """Return a rule, called by the directory of its run."""
+    import dataclasses
+
+    words = re.sub(r"[^A-Za-z0-9_-]+", "-", directory.resolve().name)[:60]
+    return dataclasses.replace(rule, name=words if words[:1].isalpha() else f"run-{words}")
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Raise RulesmithError if a name stands there twice."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise RulesmithError(f"two {what} are called {twice[0]!r}; give one of them another name")
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) and not hasattr(given, "_fields") else [given]
+
+
+def finite_or(numbers: Sequence[float | None], instead: float) -> np.ndarray:
+    """Return numbers as an array, None replaced."""
+    return np.array([instead if number is None else number for number in numbers], float)

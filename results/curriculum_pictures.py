@@ -9,7 +9,7 @@ import numpy as np
 
 from ..envs.gridworld import Level, pictures
 from ..search.level_store import LevelStore, LifeRow
-from .curriculum_reporting import exact_regrets, replays
+from .level_regrets import exact_regrets, replays
 from .pictures import COLOURS, LAYOUT
 
 PERIODS, SHOWN = 5, 8

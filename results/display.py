@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import io
 import time
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 from ..search.engine import Record
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
+
+
+class NotebookCell:
+    """What `rich.live.Live` is on a terminal, in the output of a notebook's cell: one place that is drawn anew."""
+
+    def __init__(self) -> None:
+        from IPython.display import display  # pyright: ignore[reportMissingImports]
+
+        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def __enter__(self) -> NotebookCell:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def update(self, renderable: Any) -> None:
+        """Draw anew."""
+        console = Console(record=True, file=io.StringIO(), width=110, force_jupyter=False)
+        console.print(renderable)
+        page = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+        self._handle.update({"text/html": page}, raw=True)
 
 
 class Display:
@@ -28,16 +47,21 @@ class Display:
         directory: of the run.
         budget: what bounds the run by number (programs, generations), or None.
         minutes: what bounds it by time, or None.
+        method: name of the method.
     """
 
-    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None) -> None:
+    def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         self.directory = directory
-        self.budget, self.minutes = budget, minutes
+        self.budget, self.minutes, self.method = budget, minutes, method
         self.console = Console(highlight=False)
-        self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+        self.live: Live | NotebookCell | None = None
+        if self.console.is_jupyter:
+            self.live = NotebookCell()
+        elif self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4)
         self.began = time.perf_counter()
         self.searching: float | None = None
-        self.record: Record | None = None
+        self.record: Record[Any, Any, Any, Any] | None = None
         self.shown = 0.0
 
     def __enter__(self) -> Display:
@@ -54,7 +78,7 @@ class Display:
         """Say what is going on."""
         self.console.print(f"{time.perf_counter() - self.began:6.1f} s  {text}", soft_wrap=True)
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
         """Show a step."""
         now = time.perf_counter()
         if self.searching is None:
@@ -80,7 +104,7 @@ class Display:
             return ""
         return f", {(now - self.searching) / 60:.1f} of {self.minutes:g} minutes"
 
-    def head(self, what: str, record: Record, now: float, seen: int, env_steps: int) -> str:
+    def head(self, what: str, record: Record[Any, Any, Any, Any], now: float, seen: int, env_steps: int) -> str:
         """Return how far a search of agents has come: steps of its bound, time, time left, environment steps a second.
 
         Args:
@@ -97,121 +121,20 @@ class Display:
         return f"{what} {record.step:,}{bound}{self.spent(now)}{left}, {env_steps / passed:,.0f} env-steps/s"
 
     @abstractmethod
-    def count(self, record: Record) -> None:
+    def count(self, record: Record[Any, Any, Any, Any]) -> None:
         """Take a step's figures in."""
 
     @abstractmethod
-    def line(self, record: Record, now: float) -> str:
+    def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         """Return the plain line of a step."""
 
     @abstractmethod
-    def panel(self, record: Record, now: float) -> Panel:
+    def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
         """Return the live panel."""
 
     @abstractmethod
-    def summary(self, record: Record) -> None:
+    def summary(self, record: Record[Any, Any, Any, Any]) -> None:
         """Print what was found."""
-
-
-class Measure(NamedTuple):
-    """How the fitness of programs is spoken of.
-
-    Attributes:
-        column: heading of a table's column.
-        line: what follows the number in a line.
-        verdict: function of the number to a sentence.
-    """
-
-    column: str
-    line: str
-    verdict: Callable[[float], str]
-
-
-def _against_adamw(fitness: float) -> str:
-    start = "below" if fitness < 1 else "above"
-    return f"Its loss on the search's tasks is {fitness:.3f} of tuned AdamW's ({start} 1; on validation data"
-
-
-MEASURES = {
-    "loss": Measure("loss / AdamW's", "of tuned AdamW's loss", _against_adamw),
-    "returns": Measure(
-        "minus return",
-        "(minus the return at the end of a lifetime; 0 random, -1 tuned PPO)",
-        lambda fitness: f"Agents trained by it return {-fitness:.3f} (0 random, 1 tuned PPO; in lifetimes",
-    ),
-    "slopes": Measure(
-        "error of the slope",
-        "of the learned drift's mean square slope is not explained",
-        lambda fitness: f"It leaves {fitness:.1%} of the learned drift's squared slope unexplained (at ratios",
-    ),
-}
-"""By what a search over programs looks at."""
-
-
-class ProgramDisplay(Display):
-    """Of a search over programs."""
-
-    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None, measure: str = "loss") -> None:
-        super().__init__(directory, budget=budget, minutes=minutes)
-        self.measure = MEASURES[measure]
-        self.tried = self.refused = 0
-        self.sources: Counter[str] = Counter()
-
-    def count(self, record: Record) -> None:
-        """Take a step's figures in."""
-        self.tried += len(record.candidates)
-        self.refused += sum(candidate.refused for candidate in record.candidates)
-        self.sources.update(feedback.source for feedback in record.feedback)
-
-    def _rate(self, now: float) -> float:
-        assert self.searching is not None
-        return (self.tried + self.refused) / max(now - self.searching, 1e-9)
-
-    def _shares(self) -> str:
-        every = max(self.tried + self.refused, 1)
-        duplicates = self.sources["digest"] / every
-        cached = self.sources["fingerprint"] / every
-        return f"invalid {self.refused / every:.0%}, duplicate {duplicates:.0%}, cached {cached:.0%}"
-
-    def _budget(self, record: Record, now: float) -> str:
-        bound = f" of {self.budget:,}" if self.budget else ""
-        return f"{record.states.strategy.proposed:,} programs{bound}{self.spent(now)}"
-
-    def line(self, record: Record, now: float) -> str:
-        """Return the plain line of a step."""
-        archive = record.states.strategy.archive
-        found = f"{archive[0].fitness:.4f} {self.measure.line}" if archive else "none yet"
-        return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
-
-    def panel(self, record: Record, now: float) -> Panel:
-        """Return the live panel: budget, shares, hall of fame, the best program."""
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in (self.measure.column, "statements", "candidate"):
-            table.add_column(column, justify="right", no_wrap=True)
-        archive = record.states.strategy.archive
-        for entry in archive[:6]:
-            table.add_row(f"{entry.fitness:.4f}", str(entry.candidate.length), str(entry.candidate.index))
-        head = f"{self._budget(record, now)}   {self._rate(now):.0f} programs/s   {self._shares()}"
-        body: list[Any] = [Text(head), Text(), table]
-        if archive:
-            body += [Text(), Text(archive[0].candidate.program.simplified().to_text().rstrip(), style="cyan")]
-        return Panel(Group(*body), title="hall of fame", title_align="left", width=min(self.console.width, 110))
-
-    def summary(self, record: Record) -> None:
-        """Print the best program and its figure."""
-        archive = record.states.strategy.archive
-        if not archive:
-            self.console.print("no program has been tried on all tasks yet")
-            return
-        best, now = archive[0], time.perf_counter()
-        self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}\n", soft_wrap=True)
-        self.console.print(best.candidate.program.simplified().to_text().rstrip(), style="cyan")
-        self.console.print(
-            f"\n{self.measure.verdict(best.fitness)}"
-            f"\nthat the search looked at, so no proof yet). Next:"
-            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_rule.py",
-            soft_wrap=True,
-        )
 
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -225,60 +148,3 @@ def sparkline(values: list[float], width: int = 60) -> str:
     means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
     low, high = min(means), max(means)
     return "".join(SPARKS[int((v - low) / (high - low or 1) * (len(SPARKS) - 1))] for v in means)
-
-
-class GenerationDisplay(Display):
-    """Of a search over networks by generations."""
-
-    def __init__(self, directory: Path, *, budget: int | None, minutes: float | None) -> None:
-        super().__init__(directory, budget=budget, minutes=minutes)
-        self.centers: list[float] = []
-        self.env_steps = self.diverged = 0
-
-    def count(self, record: Record) -> None:
-        """Take a generation's figures in."""
-        self.centers.append(record.metrics["center"])
-        self.env_steps += int(record.metrics["env_steps"])
-        self.diverged += int(record.metrics["diverged"])
-
-    def _head(self, record: Record, now: float) -> str:
-        return self.head("generation", record, now, len(self.centers), self.env_steps)
-
-    def _recent(self) -> float:
-        recent = self.centers[-20:]
-        return sum(recent) / len(recent)
-
-    def line(self, record: Record, now: float) -> str:
-        """Return the plain line of a generation."""
-        figures = "median {median:.3f}, best {best:.3f}".format(**record.metrics)
-        mean = f"mean's return {self._recent():.3f} over the last {min(20, len(self.centers))}"
-        return f"{self._head(record, now)}; {mean} (0 random, 1 PPO); candidates {figures}"
-
-    def panel(self, record: Record, now: float) -> Panel:
-        """Return the live panel: budget, the mean's return so far, the candidates' quantiles."""
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        names = ("the strategy's mean", "best", "median", "worst candidate")
-        for column in names:
-            table.add_column(column, justify="right", no_wrap=True)
-        table.add_row(*(f"{record.metrics[name]:.3f}" for name in ("center", "best", "median", "worst")))
-        body = [
-            Text(self._head(record, now)),
-            Text(),
-            table,
-            Text(),
-            Text(sparkline(self.centers), style="cyan"),
-            Text(f"return of the mean; {self._recent():.3f} over the last {min(20, len(self.centers))} generations"),
-            Text(f"{self.diverged} candidates diverged"),
-        ]
-        title = "return at the end of a lifetime (0 random, 1 tuned PPO)"
-        return Panel(Group(*body), title=title, title_align="left", width=min(self.console.width, 110))
-
-    def summary(self, record: Record) -> None:
-        """Print where the search stands."""
-        now = time.perf_counter()
-        self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
-        self.console.print(
-            "\nThese returns are of the search's own environments, so no proof yet. Next:"
-            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_objective.py",
-            soft_wrap=True,
-        )

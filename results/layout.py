@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -20,6 +23,18 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
             column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE, min_width=wide
         )
     return made
+
+
+def section(title: str, text: str = "") -> str:
+    """Return the heading of a report's section, and a paragraph, as HTML."""
+    return f"<h2>{html.escape(title)}</h2>" + (f"<p>{html.escape(text)}</p>" if text else "")
+
+
+def text_part(renderable: Any) -> str:
+    """Return what is made for the terminal as HTML."""
+    console = Console(width=110, record=True, file=io.StringIO(), highlight=False)
+    console.print(renderable)
+    return f"<pre>{html.escape(console.export_text())}</pre>"
 
 
 def code(text: str) -> Syntax:

@@ -13,8 +13,7 @@ from ..envs.gridworld.levels import RANDOM, TABULAR
 from ..envs.gridworld.optimal import optimal_return, solvable
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import nearest
-from ..search.level_store import LevelStore
-from ..search.runs import open_run
+from ..search.runs import open_store
 from ..search.store import FILE
 
 _COLOURS = {pictures.WALL: "bright_black", pictures.START: "bold blue", pictures.FREE: "dim"}
@@ -82,8 +81,9 @@ def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> G
 
 
 def _levels_of_run(directory: Path, png: Path | None, output: Path | None) -> Group:
-    with open_run(directory) as store:
-        if not isinstance(store, LevelStore):
+    method, store = open_store(directory)
+    with store:
+        if method.view != "levels":
             raise RulesmithError(f"{directory} is no run of `discover curriculum`, so it has no levels")
         latest = {row.mark: row for row in store.lives() if row.score is not None}
         best = sorted(latest.values(), key=lambda row: -(row.score or 0.0))[:SHOWN]

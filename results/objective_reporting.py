@@ -10,8 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..programs.objective import Objective
-from ..search.array_store import ArrayStore
-from .display import sparkline
 from .layout import code, facts_table, table
 
 
@@ -76,68 +74,3 @@ def objective_json(objective: Objective) -> dict[str, Any]:
         "provenance": dict(objective.provenance),
         "evidence": dict(objective.evidence),
     }
-
-
-def _curve(store: ArrayStore) -> tuple[list[tuple[int, dict[str, Any]]], int]:
-    """Return the generations up to the last checkpoint, and its number."""
-    last = store.last_state()
-    step = last[0] if last else 0
-    return [(number, metrics) for number, metrics in store.steps() if number <= step], step
-
-
-def run_json(store: ArrayStore, *, stats: bool) -> dict[str, Any]:
-    """Return a run as JSON: what it is, its generations and its rule's hash; with `stats`, clock and versions too."""
-    rows, step = _curve(store)
-    report: dict[str, Any] = {
-        "method": store.fact("method"),
-        "config": store.fact("config"),
-        "reference": store.fact("reference"),
-        "generations": step,
-        "rule": store.digest() if step else None,
-        "curve": [{k: v for k, v in metrics.items() if k != "seconds"} for _, metrics in rows],
-    }
-    if stats:
-        seconds = store.seconds()
-        steps = sum(metrics["env_steps"] for _, metrics in rows)
-        report["stats"] = {
-            "seconds": seconds,
-            "env_steps_per_second": steps / seconds if seconds else None,
-            "versions": store.fact("versions"),
-            "python": store.fact("python"),
-            "started": store.fact("started"),
-        }
-    return report
-
-
-def run_text(store: ArrayStore) -> Group:
-    """Return a run for the terminal."""
-    config, rows, reference = store.fact("config"), _curve(store)[0], store.fact("reference") or {}
-    low, high = config["horizon"]
-    head = (
-        f"{store.directory}: search for an objective, {config['rule']} by {config['strategy']}, seed {config['seed']}"
-    )
-    parts: list[Any] = [
-        Text(head, style="bold"),
-        Text(f"environments {', '.join(config['environments'])}; lifetimes of {low:,.0f} to {high:,.0f} steps"),
-    ]
-    if not rows:
-        return Group(*parts, Text("no checkpoint yet"))
-    steps, seconds = sum(metrics["env_steps"] for _, metrics in rows), store.seconds()
-    rate = steps / seconds if seconds else 0.0
-    parts.append(
-        Text(f"{len(rows):,} generations, {steps:,} steps in {seconds / 60:.1f} minutes ({rate:,.0f} a second)")
-    )
-    shown = table("environment", "random", "tuned PPO", "its learning rate", right=("random", "tuned PPO"))
-    for name, row in reference.items():
-        shown.add_row(name, f"{row['random']:.2f}", f"{row['ppo']:.2f}", f"{row['learning_rate']:g}")
-    parts += [Text(), shown]
-    centers = [metrics["center"] for _, metrics in rows]
-    tenth = max(1, len(centers) // 10)
-    first, last = np.mean(centers[:tenth]), np.mean(centers[-tenth:])
-    parts += [
-        Text("\nreturn of the strategy's mean, by generation (0 random, 1 tuned PPO)", style="bold"),
-        Text(sparkline(centers), style="cyan"),
-        Text(f"first tenth {first:.3f}, last tenth {last:.3f}; each is noisy: lifetimes are drawn anew"),
-        Text(),
-    ]
-    return Group(*parts, objective_text(store.best_rule()))

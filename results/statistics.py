@@ -4,6 +4,8 @@ performance profiles, probability of improvement. Pure functions of arrays of sc
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +32,13 @@ class Estimate(NamedTuple):
 def interquartile_mean(scores: Float[np.ndarray, ...], axis: Any = None) -> Float[np.ndarray, ...]:
     """Return the mean of the middle half of all scores (a quarter is cut off at each end)."""
     return np.asarray(stats.trim_mean(scores, 0.25, axis=axis))
+
+
+def mean_and_error(results: Sequence[float | None]) -> tuple[float, float]:
+    """Return the mean of a contestant's results and its standard error, of those that are not None; NaN of too few."""
+    known = np.array([result for result in results if result is not None], float)
+    mean = float(known.mean()) if len(known) else math.nan
+    return mean, float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else math.nan
 
 
 def _strata(scores: Scores) -> tuple[Float[np.ndarray, " seeds"], ...]:

@@ -26,21 +26,38 @@ def merge(
     Programs with equal fitness are told apart by nothing that a user cares for (most are the same function in
     disguise): the shortest stays, then the oldest.
     """
-    best: dict[float, Entry] = {entry.fitness: entry for entry in entries}
-    for candidate, told in zip(candidates, feedback, strict=True):
-        if told.score.complete:
-            held = best.get(told.score.fitness)
-            if held is None or candidate.length < held.candidate.length:
-                best[told.score.fitness] = Entry(candidate, told.score.fitness)
-    ranked = sorted(best.values(), key=lambda e: (e.fitness, e.candidate.length, e.candidate.index))
-    front = {entry.candidate.index for entry in pareto(ranked)}
-    return tuple(e for i, e in enumerate(ranked) if i < SIZE or e.candidate.index in front)
+    told_of = [(c, told.score.fitness) for c, told in zip(candidates, feedback, strict=True) if told.score.complete]
+    known = {candidate.index: candidate for candidate, _ in told_of} | {e.candidate.index: e.candidate for e in entries}
+    rows = [(entry.candidate.index, entry.fitness, entry.candidate.length) for entry in entries]
+    rows += [(candidate.index, fitness, candidate.length) for candidate, fitness in told_of]
+    return tuple(Entry(known[number], fitness) for number, fitness, _ in best_of(rows))
+
+
+def best_of(rows: Iterable[tuple[int, float, int]]) -> list[tuple[int, float, int]]:
+    """Return the (number, fitness, length) of the `SIZE` best candidates and of the Pareto front, best first.
+
+    Those who were there first come first among `rows`. See `merge` for candidates with equal fitness.
+    """
+    best: dict[float, tuple[int, float, int]] = {}
+    for row in rows:
+        held = best.get(row[1])
+        if held is None or row[2] < held[2]:
+            best[row[1]] = row
+    ranked = sorted(best.values(), key=lambda row: (row[1], row[2], row[0]))
+    front = {row[0] for row in _front(ranked)}
+    return [row for i, row in enumerate(ranked) if i < SIZE or row[0] in front]
 
 
 def pareto(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries that no other beats in both fitness and length, shortest first."""
-    front: list[Entry] = []
-    for entry in sorted(entries, key=lambda e: (e.candidate.length, e.fitness, e.candidate.index)):
-        if not front or entry.fitness < front[-1].fitness:
-            front.append(entry)
+    known = {entry.candidate.index: entry for entry in entries}
+    rows = [(entry.candidate.index, entry.fitness, entry.candidate.length) for entry in known.values()]
+    return [known[number] for number, _, _ in _front(rows)]
+
+
+def _front(rows: Iterable[tuple[int, float, int]]) -> list[tuple[int, float, int]]:
+    front: list[tuple[int, float, int]] = []
+    for row in sorted(rows, key=lambda row: (row[2], row[1], row[0])):
+        if not front or row[1] < front[-1][1]:
+            front.append(row)
     return front

@@ -1,4 +1,4 @@
-"""What a search over networks keeps: figures of each generation, and checkpoints of the states.
+"""What a search over networks keeps: figures of each step, and checkpoints of the states every so often.
 
 A checkpoint is written first, the row that names it last; a killed run goes on from the last checkpoint that has a row,
 and does what came after it again, to the same end.
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..programs import RulesmithError
-from ..programs.objective import Objective
 from .engine import Record, States
+from .state_codec import Decoder, Encoder
 from .store import Store
 
 CHECKPOINT_EVERY = 20.0
@@ -24,57 +24,66 @@ CHECKPOINT_EVERY = 20.0
 
 
 class ArrayStore(Store):
-    """The store of a run over networks; an observer of the engine once `rule_of` is set.
+    """The store of a run over networks; an observer of the engine.
 
     Attributes:
-        rule_of: function of a strategy's state to the arrays of the rule it stands for.
+        arrays_of: function of a strategy's state to the arrays of the rule it stands for; set before the first step.
     """
 
-    rule_of: Callable[[Any], dict[str, np.ndarray]]
+    arrays_of: Callable[[Any], dict[str, np.ndarray]]
     _written: float = 0.0
 
-    def __call__(self, record: Record) -> None:
-        """Write a generation's figures; a checkpoint if the last is old."""
+    def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Write a step's figures; a checkpoint if the last is old."""
         self.write(record.step, record.metrics)
         if time.monotonic() - self._written > CHECKPOINT_EVERY:
-            self.checkpoint(record.step, record.states)
+            self.close_step(record)
 
-    def checkpoint(self, step: int, states: States) -> None:
+    def close_step(self, record: Record[Any, Any, Any, Any]) -> None:
         """Write the states, then the row that names them; of older checkpoints the last stays."""
-        import jax
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
+        step = record.step
+        if self.done() >= step:
+            return
+        arrays: list[np.ndarray] = []
+
+        def put(array: np.ndarray) -> list[Any]:
+            arrays.append(array)
+            return [len(arrays) - 1, array.dtype.name, list(array.shape)]
+
+        encoder = Encoder(put)
+        plain = encoder.plain(record.states._asdict(), "states")
         folder = self._folder(step)
         try:
             with _checkpointer() as checkpointer:
-                checkpointer.save(folder.absolute(), jax.tree.map(np.asarray, states._asdict()), force=True)
-            save_file(self.rule_of(states.strategy), folder / "rule.safetensors")
+                if arrays:
+                    checkpointer.save(folder.absolute(), arrays, force=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(self.arrays_of(record.states.strategy), folder / "rule.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise RulesmithError(f"{folder}: cannot be written: {error}; add --resume to go on") from None
-        steps = dict(self.steps())
-        self.write(step, steps[step], {"checkpoint": folder.name})
+        self.write(step, record.metrics, {"checkpoint": folder.name, "states": plain}, ledgers=encoder.ledgers)
         for other in sorted(folder.parent.iterdir())[:-2]:  # the one before stays for those who read just now
             shutil.rmtree(other, ignore_errors=True)
         self._written = time.monotonic()
 
-    def resume(self, like: States) -> tuple[int, States] | None:
-        """Return the last checkpoint's step and states, shaped as `like`; None before the first.
-
-        Figures of later generations, which will be done again, are forgotten.
-        """
-        import jax
-
+    def states(self, examples: Any = None) -> tuple[int, States[Any, Any, Any]] | None:
+        """See `Store.states`; arrays are NumPy's."""
         last = self.last_state()
         if last is None:
             return None
-        step, _ = last
-        template = jax.tree.map(np.asarray, like._asdict())
-        with _checkpointer() as checkpointer:
-            states = checkpointer.restore(self._folder(step).absolute(), template)
-        with self._errors(), self._connection:
-            self._connection.execute("DELETE FROM steps WHERE step > ?", (step,))
-        return step, States(**jax.tree.map(lambda old, new: np.asarray(new, np.asarray(old).dtype), template, states))
+        step, row = last
+        with self._errors():
+            shapes = sorted(_arrays_in(row["states"]))
+            template = [np.zeros(shape, name) for _, name, shape in shapes]
+            arrays: list[Any] = []
+            if template:
+                with _checkpointer() as checkpointer:
+                    arrays = checkpointer.restore(self._folder(step).absolute(), template)
+            decoder = Decoder(examples, lambda put: np.asarray(arrays[put[0]], put[1]), ledger=self._ledger)
+            return step, States(**{name: decoder.value(each) for name, each in row["states"].items()})
 
     def arrays(self) -> tuple[int, dict[str, np.ndarray]]:
         """Return the last checkpoint's step and the arrays of its rule.
@@ -90,37 +99,22 @@ class ArrayStore(Store):
         with self._errors():
             return last[0], load_file(self._folder(last[0]) / "rule.safetensors")
 
-    def best_rule(self) -> Objective:
-        """Return the rule that the strategy's state stands for at the last checkpoint."""
-        config = self.fact("config")
-        step, arrays = self.arrays()
-        provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
-        provenance |= {"seed": config["seed"], "generations": step, **self._where()}
-        kind = "lpg" if config["rule"].endswith("lpg") else "drift"
-        return Objective(
-            f"found-{config['rule']}",
-            kind,
-            arrays=arrays,
-            description=f"{config['rule'].upper()} found by {config['strategy']}",
-            agent=config["agent"],
-            provenance=provenance,
-            evidence=self._evidence(step),
-        )
-
-    def _where(self) -> dict[str, Any]:
-        """Return what the rule was found on, for its provenance."""
-        config = self.fact("config")
-        return {"environments": list(config["environments"]), "horizon": list(config["horizon"])}
-
-    def _evidence(self, step: int) -> dict[str, Any]:
-        return {"fitness in the search (0 random, 1 PPO)": dict(self.steps())[step]["center"]}
-
-    def digest(self) -> str:
-        """Return a hash of the rule's arrays, 32 hexadecimal digits."""
-        return self.best_rule().digest()
-
     def _folder(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"{step:08d}"
+
+
+def _arrays_in(plain: Any) -> list[Any]:
+    """Return what stands for arrays in plain states."""
+    if isinstance(plain, list):
+        return [found for each in plain for found in _arrays_in(each)]
+    if not isinstance(plain, dict):
+        return []
+    match next(iter(plain.items()), None):
+        case ("$array" | "$number", put):
+            return [put]
+        case ("$key", [_, put]):
+            return [put]
+    return [found for each in plain.values() for found in _arrays_in(each)]
 
 
 def _checkpointer() -> Any:

@@ -33,7 +33,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Feedback:
-    """A score and how it was come by.
+    """A score, and where it came from.
 
     Attributes:
         score: the score.

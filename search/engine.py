@@ -4,112 +4,149 @@
 curriculum.sample -> strategy.ask -> problem.evaluate -> strategy.tell -> curriculum.update -> observers
 ```
 The parts are values with pure methods over states, and every random number of a step comes from the run's key and the
-step's number. So a run is a function of (parts, key), and can go on from any step whose states were kept.
+step's number. So a run is a function of (parts, key), and can go on from any step whose states were kept. A state is
+any pytree or plain data; see `state_codec`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 
+S = TypeVar("S")
+"""A part's state."""
+P = TypeVar("P")
+"""The problem's state, where it stands beside the others."""
+C = TypeVar("C")
+"""The candidates of a step: a sequence, or a pytree with an axis of candidates."""
+C_in = TypeVar("C_in", contravariant=True)
+T = TypeVar("T")
+"""The tasks of a step: what its candidates are tried on."""
+T_in = TypeVar("T_in", contravariant=True)
+F = TypeVar("F")
+"""What the strategy is told of the candidates: their fitness, or a gradient."""
+F_in = TypeVar("F_in", contravariant=True)
+R = TypeVar("R")
+"""What the curriculum is told of the tasks: their scores."""
+R_in = TypeVar("R_in", contravariant=True)
 
-class Strategy(Protocol):
+
+class Strategy(Protocol[S, C, F_in]):
     """Proposes candidates and learns from what they are worth."""
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> S:
         """Return the first state."""
         ...
 
-    def ask(self, state: Any, key: jax.Array) -> Any:
-        """Return the next candidates: a sequence, or a pytree with an axis of candidates."""
+    def ask(self, state: S, key: jax.Array) -> C:
+        """Return the next candidates."""
         ...
 
-    def tell(self, state: Any, candidates: Any, feedback: Any) -> Any:
+    def tell(self, state: S, candidates: C, feedback: F_in) -> S:
         """Return the state after hearing, in the candidates' order, what became of them."""
         ...
 
 
-class Curriculum(Protocol):
+class Curriculum(Protocol[S, T, R_in]):
     """Chooses what candidates are tried on."""
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> S:
         """Return the first state."""
         ...
 
-    def sample(self, state: Any, key: jax.Array) -> Any:
+    def sample(self, state: S, key: jax.Array) -> T:
         """Return the tasks of this step."""
         ...
 
-    def update(self, state: Any, tasks: Any, scores: Any) -> Any:
+    def update(self, state: S, tasks: T, scores: R_in) -> S:
         """Return the state after hearing the tasks' scores."""
         ...
 
 
-class Problem(Protocol):
+class Problem(Protocol[S, C_in, T_in, F, R]):
     """Tells what candidates are worth."""
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> S:
         """Return the first state."""
         ...
 
-    def evaluate(self, state: Any, candidates: Any, tasks: Any, key: jax.Array) -> Evaluation:
+    def evaluate(self, state: S, candidates: C_in, tasks: T_in, key: jax.Array) -> Evaluation[S, F, R]:
         """Return the new state, feedback for the strategy, scores for the curriculum, metrics for observers."""
         ...
 
 
-class Evaluation(NamedTuple):
-    """What `Problem.evaluate` returns."""
+class Evaluation(NamedTuple, Generic[S, F, R]):
+    """What `Problem.evaluate` returns.
 
-    state: Any
-    feedback: Any
-    scores: Any
+    Attributes:
+        state: of the problem after the step.
+        feedback: for the strategy.
+        scores: for the curriculum.
+        metrics: figures of the step, for observers; plain numbers.
+    """
+
+    state: S
+    feedback: F
+    scores: R
     metrics: dict[str, Any]
 
 
-class States(NamedTuple):
+class States(NamedTuple, Generic[S, T, P]):
     """The states of the three parts."""
 
-    strategy: Any
-    curriculum: Any
-    problem: Any
+    strategy: S
+    curriculum: T
+    problem: P
 
 
 @dataclass(frozen=True)
-class Record:
-    """One step of a run, as observers see it. `states` are those after the step."""
+class Record(Generic[C, T, F, R]):
+    """One step of a run, as observers see it.
+
+    Attributes:
+        step: its number, from 1.
+        tasks: that the curriculum chose.
+        candidates: that the strategy proposed.
+        feedback: what the strategy was told of them.
+        scores: what the curriculum was told of the tasks.
+        metrics: figures of the step; `seconds` is its time.
+        states: of the parts, after the step.
+    """
 
     step: int
-    tasks: Any
-    candidates: Any
-    feedback: Any
-    scores: Any
+    tasks: T
+    candidates: C
+    feedback: F
+    scores: R
     metrics: dict[str, Any]
-    states: States
+    states: States[Any, Any, Any]
 
 
-Observer = Callable[[Record], None]
+Observer = Callable[[Record[Any, Any, Any, Any]], Any]
 
 
-def initial(strategy: Strategy, curriculum: Curriculum, problem: Problem, key: jax.Array) -> States:
+def initial(
+    strategy: Strategy[S, C, F], curriculum: Curriculum[R, T, Any], problem: Problem[P, C, T, F, Any], key: jax.Array
+) -> States[S, R, P]:
     """Return the states at the start of a run."""
     keys = jax.random.split(jax.random.fold_in(key, 0), 3)
     return States(strategy.init(keys[0]), curriculum.init(keys[1]), problem.init(keys[2]))
 
 
 def run(
-    strategy: Strategy,
-    curriculum: Curriculum,
-    problem: Problem,
+    strategy: Strategy[Any, C, F],
+    curriculum: Curriculum[Any, T, R],
+    problem: Problem[Any, C, T, F, R],
     *,
     key: jax.Array,
-    states: States,
+    states: States[Any, Any, Any],
     step: int,
-    until: Callable[[int, States], bool],
+    until: Callable[[int, States[Any, Any, Any]], bool],
     observers: Sequence[Observer] = (),
-) -> States:
+) -> States[Any, Any, Any]:
     """Run from `step` and its states until `until(step, states)`, and return the last states."""
     while not until(step, states):
         step += 1

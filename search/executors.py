@@ -155,6 +155,19 @@ class Pool:
             process.kill()
 
 
+class Portable:
+    """A function that reaches other processes by value, where it or what it holds stands in no module of theirs."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        import cloudpickle
+
+        self._data = cloudpickle.dumps(function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return pickle.loads(self._data)(*arguments)
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

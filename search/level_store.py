@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,23 +15,22 @@ from ..envs.gridworld.level import Level
 from .array_store import ArrayStore
 from .curricula.level_buffer import Buffer, Given
 from .curricula.scores import Lives
-from .engine import Record, States
+from .engine import Record
 
 
 class LifeRow(NamedTuple):
-    """A life that ended, as it is kept. Figures that no one asked for are None.
+    """A life that ended, as it is kept. What is not known is None.
 
     Attributes:
         step: in which it ended.
         mark: hash of the level.
         first: whether it was the first life on the level since that came to the buffer.
         updates: its length.
-        returns: of the last policy.
+        returns: mean return of episodes by the last policy.
         yardstick: return that was possible.
         score: that the level got.
-        pvl: positive value loss.
-        l1: mean size of the last advantages.
-        maxmc: best return of an episode beyond the critic's value.
+        best: highest return of any episode of the life.
+        figures: what the level scores need besides, by name; see `meta.life_figures`.
     """
 
     step: int
@@ -40,42 +40,28 @@ class LifeRow(NamedTuple):
     returns: float | None
     yardstick: float | None
     score: float | None
-    pvl: float | None
-    l1: float | None
-    maxmc: float | None
+    best: float | None
+    figures: dict[str, float | None]
 
 
 class LevelStore(ArrayStore):
-    """The store of such a run; an observer of the engine once `rule_of` is set."""
+    """The store of such a run; an observer of the engine."""
 
     TABLES = ArrayStore.TABLES + (
         "CREATE TABLE lives (step INTEGER, mark TEXT, first INTEGER, updates INTEGER, returns REAL, yardstick REAL, "
-        "score REAL, pvl REAL, l1 REAL, maxmc REAL);\n"
+        "score REAL, best REAL, figures TEXT NOT NULL);\n"
         "CREATE TABLE levels (mark TEXT PRIMARY KEY, level TEXT);\n"
     )
+    BY_STEP = ("lives",)
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
         """Write a step's figures and the lives that ended in it; a checkpoint if the last is old."""
         rows, levels = _rows(record.step, record.tasks, record.scores, record.states.curriculum)
         with self._errors(), self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO levels VALUES (?, ?)", levels)
-            self._connection.executemany("INSERT INTO lives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            kept = [(*row[:-1], json.dumps(row.figures)) for row in rows]
+            self._connection.executemany("INSERT INTO lives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", kept)
         super().__call__(record)
-
-    def resume(self, like: States) -> tuple[int, States] | None:
-        """See `ArrayStore.resume`; later lives are forgotten too."""
-        found = super().resume(like)
-        with self._errors(), self._connection:
-            self._connection.execute("DELETE FROM lives WHERE step > ?", (found[0] if found else 0,))
-        return found
-
-    def _where(self) -> dict[str, Any]:
-        config = self.fact("config")
-        return {"levels": config["levels"], "score": config["score"], "updates": list(config["updates"])}
-
-    def _evidence(self, step: int) -> dict[str, Any]:
-        probes = self.held_out()
-        return {f"{self.fact('held_out')['unit']} on held-out levels, in the search": probes[-1][1]} if probes else {}
 
     def held_out(self) -> list[tuple[int, float]]:
         """Return the steps that had a probe, and what it found."""
@@ -90,7 +76,7 @@ class LevelStore(ArrayStore):
                 "SELECT * FROM lives WHERE step <= ? ORDER BY rowid", (last[0] if last else 0,)
             ).fetchall()
         for row in found:
-            yield LifeRow(*row)._replace(first=bool(row[2]))
+            yield LifeRow(*row)._replace(first=bool(row[2]), figures=json.loads(row[-1]))
 
     def level(self, mark: str) -> Level:
         """Return a level that was lived on.
@@ -103,23 +89,33 @@ class LevelStore(ArrayStore):
         return level_file.loads(text)
 
 
+def lives_of(rows: Sequence[LifeRow]) -> Lives:
+    """Return kept lives as the level scores take them; what is not known is NaN."""
+
+    def column(values: Sequence[float | None]) -> np.ndarray:
+        return np.array([np.nan if value is None else value for value in values], float)
+
+    every = np.ones(len(rows), bool)
+    names = dict.fromkeys(name for row in rows for name in row.figures)
+    figures = {name: column([row.figures.get(name) for row in rows]) for name in names}
+    returns, yardstick = column([row.returns for row in rows]), column([row.yardstick for row in rows])
+    return Lives(every, every, returns, yardstick, column([row.best for row in rows]), figures)
+
+
 def _rows(step: int, tasks: Given, lives: Lives, buffer: Buffer) -> tuple[list[LifeRow], list[tuple[str, str]]]:
     rows, levels = [], []
     for slot in np.flatnonzero(lives.over):
         mark = "".join(f"{part:08x}" for part in tasks.mark[slot])
         place = tasks.place[slot]
-        kept = bool(lives.sound[slot])
-        figures = [
-            lives.returns[slot],
-            lives.yardstick[slot],
-            buffer.score[place] if kept else np.nan,
-            lives.positive_value_loss[slot],
-            lives.l1_value_loss[slot],
-            lives.best[slot] - lives.value[slot],
-        ]
-        numbers = [float(x) if math.isfinite(x) else None for x in figures]
+        score = buffer.score[place] if lives.sound[slot] else np.nan
+        numbers = [_number(x) for x in (lives.returns[slot], lives.yardstick[slot], score, lives.best[slot])]
+        figures = {name: _number(values[slot]) for name, values in lives.figures.items()}
         first = bool(buffer.lives[place] == 1)
-        rows.append(LifeRow(step, mark, first, int(tasks.updates[slot]), *numbers))
+        rows.append(LifeRow(step, mark, first, int(tasks.updates[slot]), *numbers, figures=figures))
         if first:
             levels.append((mark, level_file.dumps(jax.tree.map(lambda x, at=slot: x[at], tasks.level))))
     return rows, levels
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,27 +1,38 @@
-"""What a search over programs keeps: each candidate, and the population by the candidates' numbers."""
+"""What a search over programs keeps: each candidate with its score, and the states after every step."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..meta.score import Score
 from ..programs import Program, RulesmithError
-from ..programs.objective import Objective
-from ..programs.rule import Rule
-from .archive import Entry, pareto
+from .archive import Entry, best_of, pareto
 from .candidates import Candidate
 from .engine import Record, States
+from .state_codec import Decoder, Encoder
 from .store import Store, finite, infinite
-from .strategies.evolution import EvolutionState
 
-LOSS = "search loss, relative to tuned AdamW's,"
-"""What the losses of a score are, where the run's facts do not say (`measure`)."""
+
+class Best(NamedTuple):
+    """The best candidate of a run.
+
+    Attributes:
+        number: of the candidate.
+        program: simplified.
+        fitness: smaller is better.
+        losses: by task.
+    """
+
+    number: int
+    program: Program
+    fitness: float
+    losses: dict[str, float]
 
 
 class ProgramStore(Store):
-    """The store of a symbolic run; an observer of the engine."""
+    """The store of a run over programs; an observer of the engine."""
 
     TABLES = """
     CREATE TABLE candidates (
@@ -30,66 +41,88 @@ class ProgramStore(Store):
         source TEXT NOT NULL, fingerprint TEXT NOT NULL, fitness REAL, reason TEXT NOT NULL, losses TEXT NOT NULL
     );
     """
+    BY_STEP = ("candidates",)
+    _kept: dict[int, Candidate] | None = None
+    """Candidates that states may refer to by number, of those that are in the table."""
 
-    def __call__(self, record: Record) -> None:
-        """Write a step, as an observer of the engine."""
+    def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Write a step with all its candidates and the states after it."""
         rows = []
         for candidate, told in zip(record.candidates, record.feedback, strict=True):
             score = told.score
             rows.append(
                 (
                     *(candidate.index, record.step, candidate.parent, candidate.origin, candidate.refused),
-                    *(
-                        candidate.digest,
-                        candidate.length,
-                        candidate.program.to_flat_text(),
-                        told.source,
-                        told.fingerprint,
-                    ),
+                    *(candidate.digest, candidate.length, candidate.program.to_flat_text()),
+                    *(told.source, told.fingerprint),
                     *(finite(score.fitness), score.reason, json.dumps(dict(score.losses))),
                 )
             )
-        insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 13)})"
-        state = {**_encode(record.states.strategy), "curriculum": record.states.curriculum}
-        self.write(record.step, record.metrics, state, insert, rows)
+        kept = self._kept or {}
+        kept |= {candidate.index: candidate for candidate in record.candidates}
+        used: dict[int, Candidate] = {}
 
-    def resume(self) -> tuple[int, States] | None:
-        """Return the last step and its states, the problem's being its cache; None before the first step."""
+        def reference(value: Any) -> int | None:
+            if type(value) is not Candidate or kept.get(value.index) != value:
+                return None
+            used[value.index] = value
+            return value.index
+
+        encoder = Encoder(reference=reference)
+        state = encoder.plain(record.states._asdict(), "states")
+        insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 13)})"
+        self.write(record.step, record.metrics, state, ledgers=encoder.ledgers, insert=insert, rows=rows)
+        self._kept = used
+
+    def states(self, examples: Any = None) -> tuple[int, States[Any, Any, Any]] | None:
+        """See `Store.states`."""
         last = self.last_state()
         if last is None:
             return None
-        step, value = last
+        step, plain = last
+        wanted: set[int] = set()
+        _collect(plain, wanted)
+        found = {candidate.index: candidate for candidate, _ in self.candidates(wanted)}
         with self._errors():
-            wanted = {number for number, _ in (*value["members"], *value["archive"])}
-            entries: dict[int, Entry] = {}
-            cache: dict[str, Score] = {}
-            for candidate, score, marks in self.candidates(wanted):
-                if candidate is not None:
-                    entries[candidate.index] = Entry(candidate, score.fitness)
-                cache.update(dict.fromkeys(filter(None, marks), score))
-        members, archive = (
-            tuple(Entry(entries[number].candidate, infinite(fitness)) for number, fitness in value[name])
-            for name in ("members", "archive")
-        )
-        population = EvolutionState(members, archive, value["proposed"], value["since_restart"], value["restarts"])
-        return step, States(population, value.get("curriculum"), cache)
+            decoder = Decoder(examples, dereference=found.__getitem__, ledger=self._ledger)
+            states = States(**{name: decoder.value(each) for name, each in plain.items()})
+        self._kept = found
+        return step, states
 
-    def candidates(self, wanted: set[int] | None = None) -> Iterator[tuple[Candidate | None, Score, tuple[str, str]]]:
-        """Yield candidates in order with their scores and (digest, fingerprint).
+    @staticmethod
+    def amount(record: Record[Any, Any, Any, Any]) -> int:
+        """Return how many programs were proposed in a step."""
+        return len(record.candidates)
 
-        Those not `wanted` come as None: parsing a program takes longer than all else.
+    def done(self) -> int:
+        """Return how many programs were proposed."""
+        with self._errors():
+            return self._connection.execute("SELECT COUNT(*) FROM candidates").fetchone()[0]
+
+    def candidates(self, wanted: set[int] | None = None) -> Iterator[tuple[Candidate, Score]]:
+        """Yield candidates with their scores, by number.
+
+        Args:
+            wanted: numbers of candidates; None for all.
         """
         query = "SELECT * FROM candidates ORDER BY number"
         with self._errors():
             for row in self._connection.execute(query):
-                number, _, parent, origin, refused, digest, length, text, _, mark, fitness, reason, losses = row
-                candidate = None
+                number, _, parent, origin, refused, digest, length, text, _, _, fitness, reason, losses = row
                 if wanted is None or number in wanted:
                     candidate = Candidate(number, Program.parse(text), parent, origin, refused, digest, length)
-                yield candidate, Score(infinite(fitness), reason, json.loads(losses)), (digest, mark)
+                    yield candidate, Score(infinite(fitness), reason, json.loads(losses))
+
+    def fitnesses(self) -> Iterator[tuple[int, float, int]]:
+        """Yield (number, fitness, length) of the candidates that were tried on all tasks, by number."""
+        query = (
+            "SELECT number, fitness, length FROM candidates WHERE reason = '' AND fitness IS NOT NULL ORDER BY number"
+        )
+        with self._errors():
+            yield from self._connection.execute(query).fetchall()
 
     def counts(self) -> dict[str, int]:
-        """Return how many programs were tried, and by which way their fitness was come by."""
+        """Return how many programs were tried, and how many of their scores were measured or known already."""
         with self._errors():
             rows = self._connection.execute("SELECT source, COUNT(*) FROM candidates GROUP BY source").fetchall()
             (refused,) = self._connection.execute("SELECT COALESCE(SUM(refused), 0) FROM candidates").fetchone()
@@ -102,17 +135,27 @@ class ProgramStore(Store):
         }
 
     def archive(self) -> tuple[Entry, ...]:
-        """Return the best programs of the run, best first."""
-        found = self.resume()
-        return found[1].strategy.archive if found else ()
+        """Return the best programs of the run, best first; see `archive.merge`."""
+        best = {number: fitness for number, fitness, _ in best_of(self.fitnesses())}
+        found = {candidate.index: candidate for candidate, _ in self.candidates(set(best))}
+        return tuple(Entry(found[number], fitness) for number, fitness in best.items())
+
+    def best(self) -> Best:
+        """Return the best candidate.
+
+        Raises:
+            RulesmithError: no program has been tried on all tasks yet.
+        """
+        archive = self.archive()
+        if not archive:
+            raise RulesmithError(f"{self.directory}: the run has no evaluated program yet")
+        candidate = archive[0].candidate
+        losses = self.scores({candidate.index})[candidate.index].losses
+        return Best(candidate.index, candidate.program.simplified(), archive[0].fitness, dict(losses))
 
     def scores(self, numbers: set[int]) -> dict[int, Score]:
         """Return the scores of some candidates."""
-        found = {}
-        for candidate, score, _ in self.candidates(numbers):
-            if candidate is not None:
-                found[candidate.index] = score
-        return found
+        return {candidate.index: score for candidate, score in self.candidates(numbers)}
 
     def lineage(self, number: int) -> list[tuple[int, str, float]]:
         """Return (number, origin, fitness) of a candidate and its ancestors, oldest first."""
@@ -127,51 +170,18 @@ class ProgramStore(Store):
                 current = row[0]
         return line[::-1]
 
-    def best_rule(self) -> Rule | Objective:
-        """Return the best program of the run as a rule, simplified.
-
-        Raises:
-            RulesmithError: the run has found none yet.
-        """
-        archive = self.archive()
-        if not archive:
-            raise RulesmithError(f"{self.directory}: the run has no evaluated program yet")
-        return self.rule(archive[0])
-
-    def rule(self, entry: Entry) -> Rule | Objective:
-        """Return a program of the archive as a rule, simplified, with where it comes from."""
-        config = self.fact("config")
-        number = entry.candidate.index
-        losses = self.scores({number})[number].losses
-        evidence: dict[str, Any] = {"search_fitness": entry.fitness}
-        evidence |= {f"{self.fact('measure') or LOSS} on {task}": loss for task, loss in losses.items()}
-        provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
-        provenance |= {"seed": config["seed"], "candidate": number}
-        program = entry.candidate.program.simplified()
-        if program.kind == "drift":
-            return Objective(
-                f"found-{number}",
-                "drift",
-                program=program,
-                description="a drift found by symbolic search",
-                agent=config.get("agent", {}),
-                provenance=provenance,
-                evidence=evidence,
-            )
-        return Rule(
-            f"found-{number}", {"all": program}, "found by symbolic search", (1e-4, 1.0), {}, provenance, evidence
-        )
-
     def front(self) -> list[Entry]:
         """Return the Pareto front of fitness against length, shortest first."""
         return pareto(self.archive())
 
 
-def _encode(population: EvolutionState) -> dict[str, Any]:
-    return {
-        "members": [(entry.candidate.index, finite(entry.fitness)) for entry in population.members],
-        "archive": [(entry.candidate.index, finite(entry.fitness)) for entry in population.archive],
-        "proposed": population.proposed,
-        "since_restart": population.since_restart,
-        "restarts": population.restarts,
-    }
+def _collect(plain: Any, found: set[int]) -> None:
+    """Add the numbers of the candidates that plain states refer to."""
+    if isinstance(plain, dict):
+        if "$kept" in plain:
+            found.add(plain["$kept"])
+        for each in plain.values():
+            _collect(each, found)
+    elif isinstance(plain, list):
+        for each in plain:
+            _collect(each, found)

@@ -1,8 +1,8 @@
 """The store: one SQLite file in a run's directory that holds all of the run but its large arrays.
 
 Whatever a step adds and the states after it are written in one transaction, so a run that is killed at any instant goes
-on from the last whole one. Everything in it is data. `program_store` and `array_store` say what their kinds of runs
-keep.
+on from the last whole one. Everything in it is data. A store knows nothing of what the states hold (see `state_codec`);
+`program_store`, `array_store` and `level_store` say what else their kinds of runs keep.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import fcntl
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from ..programs import RulesmithError
+from .engine import Record, States
+from .state_codec import Encoder, Ledger
 
 FILE = "run.sqlite"
+_LOCK = "run.lock"
 _APPLICATION = 0x52534D31
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = {_APPLICATION};
@@ -28,6 +31,7 @@ PRAGMA user_version = {_VERSION};
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE steps (step INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 0), step INTEGER NOT NULL, value TEXT NOT NULL);
+CREATE TABLE ledgers (place TEXT, key TEXT, step INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (place, key));
 """
 
 
@@ -39,6 +43,8 @@ class Store:
 
     TABLES: ClassVar[str] = ""
     """More tables, of a kind of run."""
+    BY_STEP: ClassVar[tuple[str, ...]] = ()
+    """Those of them whose rows belong to a step, in a column `step`."""
 
     def __init__(self, directory: Path, connection: sqlite3.Connection, lock: Any = None) -> None:
         self.directory = directory
@@ -105,27 +111,41 @@ class Store:
         if self._lock:
             self._lock.close()
 
+    def remove(self) -> None:
+        """Delete the run's files, as if it had never begun; whatever else is in its directory stays."""
+        self._connection.close()
+        for path in self.directory.glob(f"{FILE}*"):
+            path.unlink(missing_ok=True)
+        if self._lock:
+            (self.directory / _LOCK).unlink(missing_ok=True)
+        if not any(self.directory.iterdir()):
+            self.directory.rmdir()
+
     def fact(self, name: str) -> Any:
         """Return one of the facts kept at the start; None where there is none of that name."""
         with self._errors():
             row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return json.loads(row[0]) if row else None
 
-    def require(self, method: str) -> None:
-        """Raise RulesmithError unless the run is one of `discover METHOD`."""
-        if self.fact("method") != method:
-            raise RulesmithError(f"{self.directory} is not a run of `discover {method}`")
-
     def add_fact(self, name: str, value: Any) -> None:
         """Keep one more fact."""
         with self._errors(), self._connection:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+
+    def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Write a step, as an observer of the engine."""
+        raise NotImplementedError
+
+    def close_step(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Write what is left to write after the last step of a session; by default nothing is."""
 
     def write(
         self,
         step: int,
         metrics: dict[str, float],
         state: Any = None,
+        *,
+        ledgers: Mapping[str, Ledger] | None = None,
         insert: str = "",
         rows: Iterable[Sequence[Any]] = (),
     ) -> None:
@@ -135,21 +155,70 @@ class Store:
             step: its number.
             metrics: of it.
             state: plain data from which the run can go on after it; None keeps the one before.
+            ledgers: parts of the states that only grow, by where they stand; what is new in them is written.
             insert: SQL for `rows`.
             rows: of a table of the run's kind.
         """
+        ledgers = ledgers or {}
+        encode = Encoder().plain
+        grown = [
+            (place, key, step, json.dumps(encode(value, f"{place}[{key!r}]")))
+            for place, ledger in ledgers.items()
+            for key, value in ledger.unwritten.items()
+        ]
         with self._errors(), self._connection:
             if insert:
                 self._connection.executemany(insert, rows)
+            self._connection.executemany("INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?, ?)", grown)
             self._connection.execute("INSERT OR REPLACE INTO steps VALUES (?, ?)", (step, json.dumps(metrics)))
             if state is not None:
                 self._connection.execute("INSERT OR REPLACE INTO state VALUES (0, ?, ?)", (step, json.dumps(state)))
+        for ledger in ledgers.values():
+            ledger.unwritten.clear()
 
     def last_state(self) -> tuple[int, Any] | None:
         """Return the last step that has a state, and that; None before the first."""
         with self._errors():
             row = self._connection.execute("SELECT step, value FROM state").fetchone()
             return None if row is None else (row[0], json.loads(row[1]))
+
+    def states(self, examples: Any = None) -> tuple[int, States[Any, Any, Any]] | None:
+        """Return the last step whose states were kept, and those; None before the first.
+
+        Args:
+            examples: states of the same parts (their first ones), by which classes are known.
+
+        Raises:
+            RulesmithError: the states are of other parts, or damaged.
+        """
+        raise NotImplementedError
+
+    def resume(self, examples: Any) -> tuple[int, States[Any, Any, Any]] | None:
+        """Return what `states` does; whatever later steps left behind, which will be done again, is forgotten."""
+        found = self.states(examples)
+        step = found[0] if found else 0
+        with self._errors(), self._connection:
+            for table in ("steps", "ledgers", *self.BY_STEP):
+                self._connection.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
+        return found
+
+    @staticmethod
+    def amount(record: Record[Any, Any, Any, Any]) -> int:
+        """Return how much a step adds to `done`."""
+        return 1
+
+    def done(self) -> int:
+        """Return how much was done up to the last states, in the unit that bounds the run; by default steps."""
+        last = self.last_state()
+        return last[0] if last else 0
+
+    def _ledger(self, place: str) -> dict[str, Any]:
+        """Return a ledger's entries, as plain data."""
+        last = self.last_state()
+        query = "SELECT key, value FROM ledgers WHERE place = ? AND step <= ? ORDER BY rowid"
+        with self._errors():
+            rows = self._connection.execute(query, (place, last[0] if last else 0)).fetchall()
+            return {key: json.loads(value) for key, value in rows}
 
     def steps(self) -> list[tuple[int, dict[str, Any]]]:
         """Return each step's number and metrics."""
@@ -179,7 +248,7 @@ def infinite(fitness: float | None) -> float:
 
 def _lock(directory: Path) -> Any:
     try:
-        lock = (directory / "run.lock").open("w")
+        lock = (directory / _LOCK).open("w")
     except OSError as error:
         raise RulesmithError(f"{directory}: cannot be written: {error.strerror}") from None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from ...programs import RulesmithError
 from ...programs.errors import nearest
@@ -36,15 +37,22 @@ def tasks() -> dict[str, Task]:
     return {task.name: task for module in (digits, tables, text) for task in module.TASKS}
 
 
-def find(names: tuple[str, ...] | list[str]) -> list[Task]:
-    """Return tasks by name, by the name of a set, or by import path, ``module:attribute``.
+def task_name(task: str | Task) -> str:
+    """Return what a task is called: its own name, or the name or import path that it was given by."""
+    return task.name if isinstance(task, Task) else task
+
+
+def find(names: Sequence[str | Task]) -> list[Task]:
+    """Return tasks by name, by the name of a set, or by import path, ``module:attribute``; a `Task` is itself.
 
     Raises:
         RulesmithError: there is no such task; with the nearest name.
     """
     found: list[Task] = []
     for name in names:
-        if name in SETS:
+        if isinstance(name, Task):
+            found.append(name)
+        elif name in SETS:
             found.extend(tasks()[member] for member in SETS[name])
         elif ":" in name:
             found.append(imported(name, Task, "task"))
@@ -56,4 +64,4 @@ def find(names: tuple[str, ...] | list[str]) -> list[Task]:
     return found
 
 
-__all__ = ["SETS", "Examples", "Splits", "Task", "find", "tasks"]
+__all__ = ["SETS", "Examples", "Splits", "Task", "find", "task_name", "tasks"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ class Splits(NamedTuple):
     test: Examples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
-    """A network to train.
+    """A network to train; tasks are told apart by identity.
 
     Attributes:
         name: unique.
@@ -60,6 +61,21 @@ class Task:
 
         shapes = jax.eval_shape(self.init, jax.random.key(0))
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+    def mark(self) -> str:
+        """Return a hash of all that the task is: its data, and its network and loss as JAX sees them."""
+        import jax
+
+        whole = hashlib.blake2b(digest_size=16)
+        whole.update(repr((self.name, self.steps, self.batch_size)).encode())
+        for part in self.data:
+            for array in part:
+                whole.update(np.ascontiguousarray(array).tobytes())
+        key = jax.random.key(0)
+        batch = [array[: self.batch_size] for array in self.data.train]
+        whole.update(str(jax.make_jaxpr(self.mean_loss)(jax.eval_shape(self.init, key), *batch)).encode())
+        whole.update(str(jax.make_jaxpr(self.init)(key)).encode())
+        return whole.hexdigest()
 
     def init(self, key: Any) -> Any:
         """Return new weights, a pytree."""

@@ -26,15 +26,15 @@ _REDRAWS = 20
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """How levels are replayed; the defaults are GROOVE's, with the staleness of prioritized level replay.
+    """How levels are kept and replayed; defaults are GROOVE's, with the staleness of prioritized level replay.
 
     Attributes:
-        capacity: levels that the buffer holds.
-        replay: how likely a vacant slot gets a level of the buffer.
-        transform: of scores to weights: "rank" (1 / rank) or "proportional" (to the positive part).
-        temperature: weights are raised to 1 / temperature.
-        staleness: share of the draw that goes by how long ago a level was lived, not by its score.
-        edit: share of new levels that are edits of replayed ones.
+        capacity: Levels that the buffer holds.
+        replay: How likely a new agent gets a level of the buffer, from 0 to 1.
+        transform: How scores become weights: rank (1 / rank) or proportional (to the positive part).
+        temperature: Weights are raised to the power of 1 / temperature.
+        staleness: Share of the draw that goes by how long ago a level was lived, not by its score.
+        edit: Share of new levels that are small changes of replayed ones.
     """
 
     capacity: int = 4000

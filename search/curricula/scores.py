@@ -1,18 +1,21 @@
 """Scores of levels: how much a life on one says that there is to learn there. Higher is replayed more.
 
 Each is a small function of the lives that ended, `Lives`. Those by regret need a *yardstick*, the return that was
-possible: an antagonist's (algorithmic regret, Jackson et al. 2023), or the optimal one (exact regret).
+possible: an antagonist's (algorithmic regret, Jackson et al. 2023), or the optimal one (exact regret). Others need
+*figures* of an agent's last rollout, which they bring along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ...meta import life_figures
+from ...meta.life_figures import LifeFigure
 from ...programs.errors import unknown
 
 
@@ -24,20 +27,20 @@ class Lives(NamedTuple):
         sound: whose agent did not diverge.
         returns: mean return of whole episodes by the last policy.
         yardstick: the return that was possible; NaN where the score needs none.
-        positive_value_loss: mean positive part of the last advantages; NaN without a critic, as are the next.
-        l1_value_loss: mean size of these.
-        value: mean value that the critic gave to the last states.
         best: highest return of any episode of the life.
+        figures: what the scores need besides, by name; NaN where it was not measured.
     """
 
     over: Bool[np.ndarray, " slots"]
     sound: Bool[np.ndarray, " slots"]
     returns: Float[np.ndarray, " slots"]
     yardstick: Float[np.ndarray, " slots"]
-    positive_value_loss: Float[np.ndarray, " slots"]
-    l1_value_loss: Float[np.ndarray, " slots"]
-    value: Float[np.ndarray, " slots"]
     best: Float[np.ndarray, " slots"]
+    figures: Mapping[str, Float[np.ndarray, " slots"]]
+
+    def figure(self, name: str) -> Float[np.ndarray, " slots"]:
+        """Return a figure; NaN where it was not measured."""
+        return self.figures.get(name, np.full(len(self.over), np.nan))
 
 
 def regret(lives: Lives) -> Float[np.ndarray, " slots"]:
@@ -46,18 +49,18 @@ def regret(lives: Lives) -> Float[np.ndarray, " slots"]:
 
 
 def positive_value_loss(lives: Lives) -> Float[np.ndarray, " slots"]:
-    """Return how much better than the critic thought it went (Dennis et al. 2020, Jiang et al. 2021)."""
-    return lives.positive_value_loss
+    """Return how much better it went than the critic thought (Dennis et al. 2020, Jiang et al. 2021)."""
+    return lives.figure("positive value loss")
 
 
 def l1_value_loss(lives: Lives) -> Float[np.ndarray, " slots"]:
     """Return how wrong the critic was (prioritized level replay, Jiang et al. 2021)."""
-    return lives.l1_value_loss
+    return lives.figure("L1 value loss")
 
 
 def max_monte_carlo(lives: Lives) -> Float[np.ndarray, " slots"]:
     """Return the best return that was ever reached beyond what the critic expects (Jiang et al. 2021)."""
-    return lives.best - lives.value
+    return lives.best - lives.figure("value")
 
 
 def equal(lives: Lives) -> Float[np.ndarray, " slots"]:
@@ -67,32 +70,41 @@ def equal(lives: Lives) -> Float[np.ndarray, " slots"]:
 
 @dataclass(frozen=True)
 class LevelScore:
-    """A score, and what goes with it.
+    """A score of levels, and what goes with it.
 
     Attributes:
-        worth: function of lives to scores.
+        worth: function of lives to scores, higher for levels that are to be replayed more.
         yardstick: "antagonist", "optimal", or "" if it needs none.
-        critic: whether it needs the agents' critics.
+        figures: functions of an agent's last rollout, by the names under which `worth` reads them in `Lives.figures`;
+            they need the agents' critics, which only meta-gradients have.
         replay: how likely a new agent gets a level from the buffer; None leaves that to the settings. 1 means always
             once the buffer is full: its levels then stay the same.
     """
 
     worth: Callable[[Lives], Float[np.ndarray, " slots"]]
     yardstick: Literal["antagonist", "optimal", ""] = ""
-    critic: bool = False
+    figures: Mapping[str, LifeFigure] = field(default_factory=dict)
     replay: float | None = None
 
 
 LEVEL_SCORES: dict[str, LevelScore] = {
     "algorithmic-regret": LevelScore(regret, "antagonist"),
     "exact-regret": LevelScore(regret, "optimal"),
-    "pvl": LevelScore(positive_value_loss, critic=True),
-    "l1": LevelScore(l1_value_loss, critic=True),
-    "maxmc": LevelScore(max_monte_carlo, critic=True),
+    "pvl": LevelScore(positive_value_loss, figures={"positive value loss": life_figures.positive_value_loss}),
+    "l1": LevelScore(l1_value_loss, figures={"L1 value loss": life_figures.l1_value_loss}),
+    "maxmc": LevelScore(max_monte_carlo, figures={"value": life_figures.mean_value}),
     "random": LevelScore(equal, replay=0.0),
     "frozen": LevelScore(equal, replay=1.0),
 }
-"""By name. `random` gives every agent a new level, `frozen` one of those that the buffer was first filled with."""
+"""By name. `random` gives every agent a new level, `frozen` one of those that the buffer was first filled with.
+
+One more row is all that a new score needs: runs measure and keep the figures of every score, and reports correlate it.
+"""
+
+
+def every_figure() -> dict[str, LifeFigure]:
+    """Return the figures of all scores, so that a run can tell what each would have said."""
+    return {name: figure for score in LEVEL_SCORES.values() for name, figure in score.figures.items()}
 
 
 def rank_weights(worth: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

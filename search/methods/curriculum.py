@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,60 +13,65 @@ from ...envs.gridworld import DISTRIBUTIONS, Level
 from ...envs.gridworld.level_file import LARGEST, MOST
 from ...envs.registry import make
 from ...programs import RulesmithError, rule_file
-from ...programs.errors import nearest
+from ...programs.errors import nearest, unknown
 from ...programs.objective import Objective
+from ..config_codec import names_of
 from ..curricula.level_buffer import LevelBuffer, ReplaySettings
-from ..curricula.scores import LevelScore, score_named
-from ..engine import Observer, Problem
-from ..executors import cache_compilations
-from ..facts import facts_of
+from ..curricula.scores import LevelScore, every_figure, score_named
+from ..engine import Problem
 from ..level_store import LevelStore
+from ..method import Devices, Method, Parts, Preset, Setup
+from ..options import Levels, Settings, Updates
 from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
-from ..session import run_with_checkpoints
+from ..starts import start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
-from ..strategies.meta_gradient import MetaGradientDescent
-from .objective import META_GRADIENT, start_arrays
+from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
-RULES = ("lpg", "ta-lpg")
+GENERAL_RULES = ("lpg", "ta-lpg")
 ANTAGONIST_TABLE_RATE, ANTAGONIST_NETWORK_RATE = 0.3, 3e-3
 """Learning rates of an antagonist that is a drift: of tables of states (A2C reaches 0.87 of the optimal return within
 100 updates on `all`; 0.80 at a third of the rate, 0.78 at three times), and of networks."""
 
 
 @dataclass(frozen=True)
-class CurriculumConfig:
-    """What a run is; it decides, with versions and hardware, every byte that the run finds.
+class CurriculumSearch:
+    """A search for a general RL rule on levels that are chosen for what can be learned there.
 
     Attributes:
-        rule: one of `RULES`.
-        levels: a distribution of the grid-world (`all`, `small`, ...), or the import path of an environment with one.
-        score: of levels; see `curricula.scores.LEVEL_SCORES`.
-        optimizer: "meta-gradient", or a kind of evolution strategy.
-        updates: shortest and longest life of an agent, drawn log-uniformly.
-        agents: that live at once, each on a level of its own; for evolution strategies their pairs do.
-        episodes: whole episodes that an agent's last policy is judged by.
-        hidden: units of the rule's recurrent net.
-        agent: settings of the agents that are not the usual ones.
-        antagonist: an objective, whose agents say what is possible (for algorithmic regret).
-        antagonist_seeds: agents of it on each level.
-        replay: of levels.
-        learning_rate: of meta-gradients (Adam).
-        chunk: agents that are differentiated together on a device: it bounds the memory.
-        es: the evolution strategy, if it is one.
-        probe: steps between probes on levels kept out of the search.
-        held_out: how many those are.
-        seed: of the run.
+        rule: What is searched: lpg (a recurrent net instead of a loss), or ta-lpg (which also knows how much time is
+            left).
+        levels: Levels to live on: all, small, medium, large, mazes; a level's file (.toml); the import path of a
+            grid-world with a `draw` of its own, or such an Environment.
+        score: Which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
+            levels), frozen (those that the buffer was first filled with).
+        strategy: How the rule is improved: meta-gradient, or an evolution strategy with antithetic pairs that live
+            whole lives (open-es, pgpe).
+        updates: Shortest and longest life of an agent, in updates, drawn log-uniformly.
+        agents: Agents that live at once, each on a level of its own, for meta-gradient.
+        episodes: Whole episodes that an agent's last policy is judged by.
+        hidden: Units of the rule's recurrent net.
+        agent: Settings of the agents that are not the usual ones, such as workers=16.
+        antagonist: The objective whose agents say what return is possible (for algorithmic regret): a2c, ppo-clip, a
+            rule file.
+        antagonist_seeds: Agents of the antagonist on each level.
+        replay: How levels are kept and replayed.
+        learning_rate: Learning rate of meta-gradients (Adam).
+        chunk: Agents that are differentiated together on a device; it bounds the memory.
+        es: The evolution strategy, if it is one.
+        probe: Steps between probes on levels kept out of the search.
+        held_out: Number of those levels.
+        seed: Seed of all the run's random numbers.
     """
 
     rule: str = "lpg"
-    levels: str = "all"
+    levels: Levels = "all"
     score: str = "algorithmic-regret"
-    optimizer: str = META_GRADIENT
-    updates: tuple[int, int] = (10, 250)
+    strategy: str = META_GRADIENT
+    updates: Updates = (10, 250)
     agents: int = 512
     episodes: int = 16
     hidden: int = 256
-    agent: Mapping[str, Any] = field(default_factory=dict)
+    agent: Settings = field(default_factory=dict)
     antagonist: str = "a2c"
     antagonist_seeds: int = 2
     replay: ReplaySettings = ReplaySettings()
@@ -78,29 +82,12 @@ class CurriculumConfig:
     held_out: int = 16
     seed: int = 0
 
-    @property
-    def strategy(self) -> str:
-        """Name of the optimizer."""
-        return self.optimizer
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, and the strategy's name, as plain data."""
-        return {**asdict(self), "strategy": self.strategy}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> CurriculumConfig:
-        """Return what `to_dict` was called on."""
-        known = {name: value for name, value in fields.items() if name != "strategy"}
-        low, high = known["updates"]
-        made = {"updates": (low, high), "replay": ReplaySettings(**known["replay"]), "es": EsSettings(**known["es"])}
-        return cls(**{**known, **made})
-
 
 _FEW = {"workers": 16}
 
-PRESETS: dict[str, tuple[CurriculumConfig, float]] = {
-    "demo": (
-        CurriculumConfig(
+PRESETS = {
+    "demo": Preset(
+        CurriculumSearch(
             levels="small",
             updates=(10, 50),
             agents=16,
@@ -114,8 +101,8 @@ PRESETS: dict[str, tuple[CurriculumConfig, float]] = {
         ),
         1.5,
     ),
-    "standard": (
-        CurriculumConfig(
+    "standard": Preset(
+        CurriculumSearch(
             updates=(10, 100),
             agents=32,
             hidden=64,
@@ -126,73 +113,26 @@ PRESETS: dict[str, tuple[CurriculumConfig, float]] = {
         ),
         60.0,
     ),
-    "paper": (
-        CurriculumConfig(
+    "paper": Preset(
+        CurriculumSearch(
             es=EsSettings(population=512, sigma=0.1, learning_rate=0.01, learning_rate_decay=0.999, ranks="pairwise")
         ),
         60.0 * 24 * 7,
     ),
 }
-"""By name: the config, and the minutes that a run takes if nothing else bounds it."""
-
-
-def preset(name: str) -> tuple[CurriculumConfig, float]:
-    """Return a preset's config and its minutes.
-
-    Raises:
-        RulesmithError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise RulesmithError(f"no preset {name!r}{nearest(name, PRESETS)}; there are {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def discover(
-    config: CurriculumConfig,
-    directory: Path,
-    *,
-    steps: int | None = None,
-    minutes: float | None = None,
-    resume: bool = False,
-    observers: Sequence[Observer] = (),
-    status: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Run a search on a curriculum of levels, or go on with one.
-
-    Args:
-        config: what to search; of a resumed run, its own is used.
-        directory: of the run.
-        steps: stop after so many meta-steps, counted from the start of the run.
-        minutes: stop after so long, counted from now, at the end of a step.
-        resume: go on with the run in `directory`.
-        observers: see each step, after the store.
-        status: told what is going on before the first.
-
-    Raises:
-        RulesmithError: the directory, levels, score or settings are not right; in one line.
-    """
-    if resume:
-        with LevelStore.open(directory, write=True) as store:
-            store.require("curriculum")
-            _run(CurriculumConfig.from_dict(store.fact("config")), store, steps, minutes, observers, status)
-        return
-    parts_of(config)
-    facts = facts_of("curriculum", config.to_dict(), ("evosax",), keeps="levels")
-    with LevelStore.create(directory, facts) as store:
-        _run(config, store, steps, minutes, observers, status)
 
 
 @dataclass(frozen=True)
-class Parts:
+class LevelParts:
     """The parts of a run: the engine's three, and what measures the rule on levels kept out of the search."""
 
     strategy: EvolutionStrategy | MetaGradientDescent
     curriculum: LevelBuffer
-    problem: Problem
+    problem: Problem[Any, Any, Any, Any, Any]
     held_out: HeldOut
 
 
-def parts_of(config: CurriculumConfig) -> Parts:
+def parts_of(config: CurriculumSearch) -> LevelParts:
     """Return the parts of a run.
 
     Raises:
@@ -205,26 +145,25 @@ def parts_of(config: CurriculumConfig) -> Parts:
     from ..problems.lifetimes import PairedProblem
     from ..problems.probed import Probed
 
-    if config.rule not in RULES:
-        raise RulesmithError(f"no rule {config.rule!r}{nearest(config.rule, RULES)}; there are {', '.join(RULES)}")
+    if config.rule not in GENERAL_RULES:
+        raise unknown("rule", config.rule, GENERAL_RULES)
     low, high = config.updates
     if not 1 <= low <= high:
         raise RulesmithError(f"lives of {low} to {high} updates: give 1 <= LOW <= HIGH")
     if config.agents < 1 or config.seed < 0 or config.antagonist_seeds < 1:
         raise RulesmithError("agents and antagonist seeds must be above 0, and the seed not below 0")
     env, score = environment_of_levels(config.levels), score_named(config.score)
-    evolved = config.optimizer != META_GRADIENT
-    if score.critic and evolved:
+    evolved = config.strategy != META_GRADIENT
+    if score.figures and evolved:
         raise RulesmithError(f"--score {config.score} needs agents' critics, which only {META_GRADIENT} has")
     start = start_arrays(config.rule, config.hidden, config.seed)
     learner = learner_for(env, Objective("search", "lpg", arrays=start), config.agent)
     hyper = hyper_for(env, "lpg", None, 0.0)
     population = Population(learner, config.episodes)
     if evolved:
-        es = replace(config.es, name=config.optimizer)
-        if es.ranks != "pairwise" or es.population % 2:
+        if config.es.ranks != "pairwise" or config.es.population % 2:
             raise RulesmithError("on a curriculum, the members of an antithetic pair are ranked: an even population")
-        strategy, slots = EvolutionStrategy(es, start), es.population // 2
+        strategy, slots = EvolutionStrategy(config.strategy, config.es, start), config.es.population // 2
     else:
         strategy, slots = MetaGradientDescent(start, config.learning_rate), config.agents
     own = MetaSettings(chunk=config.chunk)
@@ -234,7 +173,7 @@ def parts_of(config: CurriculumConfig) -> Parts:
     if evolved:
         problem = PairedProblem(population, hyper, 1, yardstick)
     else:
-        meta = MetaGradient(learner, hyper, own)
+        meta = MetaGradient(learner, hyper, own, figures=every_figure())
         problem = AgentsProblem(meta, slots, config.episodes, yardstick)
     held_out = HeldOut(env, population, hyper, high, config.held_out)
 
@@ -244,21 +183,25 @@ def parts_of(config: CurriculumConfig) -> Parts:
         last = (lambda x: np.asarray(x)[-1:]) if evolved else (lambda x: np.asarray(x)[None])
         return held_out(jax.tree.map(last, candidates))
 
-    return Parts(strategy, curriculum, Probed(problem, probe, config.probe), held_out)
+    return LevelParts(strategy, curriculum, Probed(problem, probe, config.probe), held_out)
 
 
-def environment_of_levels(name: str) -> Environment:
-    """Return the environment of a distribution of levels.
+def environment_of_levels(levels: str | Environment) -> Environment:
+    """Return the environment of a distribution of levels; one level (a file) is drawn again and again.
 
     Raises:
-        RulesmithError: there is none of that name, or the environment is one level only.
+        RulesmithError: there is none of that name, or its levels are not the grid-world's.
     """
-    if ":" not in name and name not in DISTRIBUTIONS:
+    if isinstance(levels, str) and levels.endswith(".toml"):
+        env = make(levels)
+        return replace(env, draw=lambda key: env.params)
+    name = levels.name if isinstance(levels, Environment) else levels
+    if levels is name and ":" not in name and name not in DISTRIBUTIONS:
         known = ", ".join(DISTRIBUTIONS)
         raise RulesmithError(
             f"no levels {name!r}{nearest(name, DISTRIBUTIONS)}; there are {known}, or module:environment"
         )
-    env = make(name if ":" in name else f"grid/{name}")
+    env = make(levels if levels is not name or ":" in name else f"grid/{name}")
     if env.draw is None or not isinstance(env.params, Level):
         raise RulesmithError(
             f"{name} is no distribution of the grid-world's levels: an environment of them with `draw`"
@@ -280,7 +223,7 @@ def _edit_of(env: Environment) -> Callable[[Any, Any], Any] | None:
     return lambda key, levels: run(jax.random.split(key, len(levels.steps)), levels)
 
 
-def _yardstick(config: CurriculumConfig, env: Environment, score: LevelScore) -> Any:
+def _yardstick(config: CurriculumSearch, env: Environment, score: LevelScore) -> Any:
     """Return what the score needs to know of levels, or None."""
     from ..problems.yardsticks import optimal_yardstick
 
@@ -294,7 +237,7 @@ def _yardstick(config: CurriculumConfig, env: Environment, score: LevelScore) ->
     return antagonist_of(config, env) if score.yardstick == "antagonist" else None
 
 
-def antagonist_of(config: CurriculumConfig, env: Environment) -> Any:
+def antagonist_of(config: CurriculumSearch, env: Environment) -> Any:
     """Return the antagonist of a config.
 
     Raises:
@@ -310,46 +253,68 @@ def antagonist_of(config: CurriculumConfig, env: Environment) -> Any:
     table = isinstance(env.observations, Discrete)
     rate = (ANTAGONIST_TABLE_RATE if table else ANTAGONIST_NETWORK_RATE) if objective.kind == "drift" else None
     population = Population(learner_for(env, objective, shared), config.episodes)
-    most = max(config.held_out, config.es.population // 2 if config.optimizer != META_GRADIENT else config.agents)
+    most = max(config.held_out, config.es.population // 2 if config.strategy != META_GRADIENT else config.agents)
     return Antagonist(population, objective, hyper_for(env, objective.kind, rate, 0.01), config.antagonist_seeds, most)
 
 
-def _run(
-    config: CurriculumConfig,
-    store: LevelStore,
-    steps: int | None,
-    minutes: float | None,
-    observers: Sequence[Observer],
-    status: Callable[[str], None],
-) -> None:
+def _check(config: CurriculumSearch) -> dict[str, Any]:
+    parts_of(config)
+    return {}
+
+
+def _parts(config: CurriculumSearch, setup: Setup) -> Parts:
     import jax
 
-    cache_compilations()
     parts = parts_of(config)
-    store.rule_of = parts.strategy.mean
-    if store.fact("held_out") is None:
-        status(f"measuring {config.antagonist} on {config.held_out} levels of {config.levels} kept out of the search")
+    if setup.fact("held_out") is None:
+        setup.status(
+            f"measuring {config.antagonist} on {config.held_out} levels of {config.levels} kept out of the search"
+        )
         antagonist, held = antagonist_of(config, environment_of_levels(config.levels)), parts.held_out
-        unknown = np.full(config.held_out, np.nan, np.float32)
-        found, _ = antagonist(held.levels, held.updates, np.isnan(unknown), unknown, jax.random.key(HELD_OUT_KEY))
+        unmeasured = np.full(config.held_out, np.nan, np.float32)
+        found, _ = antagonist(held.levels, held.updates, np.isnan(unmeasured), unmeasured, jax.random.key(HELD_OUT_KEY))
         start = jax.tree.map(lambda x: x[None], start_arrays(config.rule, config.hidden, config.seed))
         figures = {"antagonist": held.share(found), "random": held(start, lived=False), "unit": held.unit}
-        store.add_fact("held_out", figures)
+        setup.keep("held_out", figures)
     words = (
         "{unit} on held-out levels: agents that learn nothing {random:.3f}, those of the antagonist {antagonist:.3f}"
     )
-    status(words.format(**store.fact("held_out")))
-    status(f"compiling agents' lives under {config.rule}, on {len(jax.devices())} devices")
-    run_with_checkpoints(
-        store,
-        parts.strategy,
-        parts.curriculum,
-        parts.problem,
-        key=jax.random.key(config.seed),
-        bound=steps,
-        minutes=minutes,
-        observers=observers,
+    if held_out := setup.fact("held_out"):
+        setup.status(words.format(**held_out))
+    setup.status(f"compiling agents' lives under {config.rule}, on {len(jax.devices())} devices")
+    return Parts(parts.strategy, parts.curriculum, parts.problem, arrays_of=parts.strategy.mean)
+
+
+def _rule(store: LevelStore) -> Objective:
+    config, (step, arrays), probes = store.fact("config"), store.arrays(), store.held_out()
+    unit = (store.fact("held_out") or {}).get("unit")
+    provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
+    provenance |= {"seed": config["seed"], "generations": step}
+    provenance |= {"levels": names_of([config["levels"]])[0], "score": config["score"], "updates": config["updates"]}
+    return Objective(
+        f"found-{config['rule']}",
+        "lpg",
+        arrays=arrays,
+        description=f"{config['rule'].upper()} found by {config['strategy']}",
+        agent=config["agent"],
+        provenance=provenance,
+        evidence={f"{unit} on held-out levels, in the search": probes[-1][1]} if probes else {},
     )
 
 
-__all__ = ["PRESETS", "RULES", "CurriculumConfig", "discover", "preset"]
+METHOD = Method(
+    "curriculum",
+    CurriculumSearch,
+    PRESETS,
+    LevelStore,
+    "steps",
+    _check,
+    _parts,
+    _rule,
+    view="levels",
+    resources=Devices,
+    packages=("evosax",),
+)
+"""The method."""
+
+__all__ = ["METHOD", "CurriculumSearch", "antagonist_of", "environment_of_levels", "parts_of"]

@@ -1,63 +1,76 @@
-"""From many good programs of a search to one: a funnel of larger tasks, constants, removal of what does nothing.
+"""Refinement of what searches over optimizers found: a funnel of larger tasks, constants, removal of what does nothing.
 
 A search looks at small tasks for long and begins to fit them. So programs from all of its course, not its best alone,
 are tried on *selection* tasks, some ten times larger and on other data sets; both fitnesses are kept, so that one sees
-whether what the search preferred is what holds elsewhere. The winner's constants are then tuned, and statements go
-whose removal costs nothing within noise (Chen et al. 2023, section 2.3). Held-out tasks are never looked at.
+whether what the search preferred is what holds elsewhere. Held-out tasks are never looked at.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from tyro.conf import Positional
 
-from ...meta.score import Score
-from ...programs import Program, ProgramError, RulesmithError, Statement
-from ...programs.program import Operand
+from ...envs.tasks import Task, task_name
+from ...programs import Program, RulesmithError
 from ...programs.rule import Rule
-from ..executors import Executor
-from ..mutation import Limits, checked, rounded
+from ..config_codec import names_of
+from ..curricula.fixed import Fixed
+from ..method import Method, Parts, Preset, Setup, Workers
+from ..options import Tasks
+from ..problems.full_trials import FullTrials, full_evaluator, references_of
+from ..problems.trainings import checked_tasks, executor_for
 from ..program_store import ProgramStore
 from ..store import finite
-from .symbolic import WARM_START, checked_tasks
-
-if TYPE_CHECKING:
-    from ...meta.fitness import AdamWReference
+from ..strategies.refining import Refiner, Refining, Removal
 
 LEARNING_RATES = (1e-4, 1.0)
-FACTORS = tuple(2.0**i for i in range(-3, 3))
-"""Step sizes tried on each task, relative to those that AdamW wants there: more of them than in a search."""
-_NOISE_GROUPS = 3
-"""Groups of other seeds by which the noise of a fitness is measured."""
 
 
 @dataclass(frozen=True)
-class RefinementConfig:
-    """How programs are refined.
+class Refinement:
+    """A refinement of what searches over optimizers found; it decides, with versions and hardware, what is found.
 
     Attributes:
-        funnel: tasks (names or sets) of each round, larger ones later; the last rounds see fewer programs.
-        finalists: programs of each run in the first round.
-        kept: share of them that goes on from a round to the next.
-        rounds: of the tuning of constants; each halves its steps.
-        trials: settings of the constants tried in a round.
-        seeds: trainings of each task for each step size.
-        seed: of the constants' draws.
+        runs: Directories of `discover symbolic`; of each, programs from all of its course take part.
+        tasks: Tasks to choose on (names, sets, import paths or Task objects); never those of a claim.
+        then: Still larger tasks, for the best share.
+        finalists: Programs of each run that take part.
+        kept: Share of the finalists that goes on to the larger tasks.
+        rounds: Rounds of tuning the constants; each halves its steps.
+        trials: Settings of the constants in a round.
+        seeds: Trainings of each task for each step size.
+        batch: Programs that are tried in one step; between steps a refinement is kept.
+        name: Name of the refined rule.
+        seed: Seed of the constants' draws.
     """
 
-    funnel: tuple[tuple[str, ...], ...] = (("selection",),)
+    runs: Positional[tuple[Path, ...]] = ()
+    tasks: Tasks = ("selection",)
+    then: Tasks = ()
     finalists: int = 16
     kept: float = 0.25
     rounds: int = 4
     trials: int = 12
     seeds: int = 2
+    batch: int = 8
+    name: str = "refined"
     seed: int = 0
+
+    @property
+    def funnel(self) -> tuple[tuple[str | Task, ...], ...]:
+        """Tasks of each round."""
+        return tuple(checked_tasks(tasks) for tasks in (self.tasks, self.then) if tasks)
+
+
+PRESETS = {"demo": Preset(Refinement(), 60.0)}
 
 
 class Finalist(NamedTuple):
@@ -68,6 +81,7 @@ class Finalist(NamedTuple):
         index: its number there; how far the search had come.
         program: simplified.
         search: its fitness in the search.
+        lineage: (number, mutation, fitness) of its ancestors, oldest first.
         rounds: its fitness in each round of the funnel.
     """
 
@@ -75,15 +89,8 @@ class Finalist(NamedTuple):
     index: int
     program: Program
     search: float
+    lineage: list[Any]
     rounds: tuple[float, ...] = ()
-
-
-class Removal(NamedTuple):
-    """A statement, and the fitness without it; `gone` if it went."""
-
-    statement: str
-    fitness: float
-    gone: bool
 
 
 @dataclass(frozen=True)
@@ -92,19 +99,19 @@ class Refined:
 
     Attributes:
         finalists: of the first round, those that came furthest first, and the best of them first.
-        lineage: (number, mutation, fitness) of the winner's ancestors, oldest first.
-        program: the refined program.
-        fitness: on the funnel's last tasks: of the winner, with its constants tuned, after removals.
+        program: the refined program, as it is now.
+        fitness: on the funnel's last tasks: of the winner, with its constants tuned, after removals, as far as known.
         noise: standard deviation of a fitness over groups of seeds.
         removals: what went, and of the program that was left, what each statement is worth.
+        phase: that the refinement is in; "done" at the end.
     """
 
     finalists: list[Finalist]
-    lineage: list[tuple[int, str, float]]
-    program: Program
-    fitness: tuple[float, float, float]
+    program: Program | None
+    fitness: tuple[float, ...]
     noise: float
-    removals: list[Removal]
+    removals: tuple[Removal, ...]
+    phase: str
 
 
 def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
@@ -114,9 +121,9 @@ def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
         RulesmithError: the run has none.
     """
     best, leaders = math.inf, []
-    for number, (_, score, _) in enumerate(store.candidates(set())):
-        if score.complete and score.fitness < best:
-            best = score.fitness
+    for number, fitness, _ in store.fitnesses():
+        if fitness < best:
+            best = fitness
             leaders.append(number)
     archive = [entry.candidate.index for entry in store.archive()]
     if not archive:
@@ -127,210 +134,107 @@ def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
         if len(chosen) < count:
             chosen[number] = None
     found: dict[str, Finalist] = {}
-    for candidate, score, _ in store.candidates(set(chosen)):
-        if candidate is not None and candidate.index in chosen:
-            program = candidate.program.simplified()
-            row = Finalist(str(store.directory), candidate.index, program, score.fitness)
-            found.setdefault(program.digest, row)
+    for candidate, score in store.candidates(set(chosen)):
+        program = candidate.program.simplified()
+        line = [list(row) for row in store.lineage(candidate.index)]
+        row = Finalist(str(store.directory), candidate.index, program, score.fitness, line)
+        found.setdefault(program.digest, row)
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Scores programs on tasks, each in full, by workers.
-
-    Attributes:
-        executor: of a `refinement_evaluator`.
-        tasks: names.
-        seeds: trainings of each task for each step size.
-        reference: tuned AdamW's losses.
-    """
-
-    executor: Executor
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    reference: AdamWReference
-
-    def __call__(self, programs: Sequence[Program], seeds: tuple[int, ...] | None = None) -> list[float]:
-        """Return programs' fitnesses."""
-        rest = (self.tasks, self.seeds if seeds is None else seeds, self.reference)
-        scores: list[Score] = self.executor.map([("full", program.to_flat_text(), rest) for program in programs])
-        return [score.fitness for score in scores]
-
-
-def judge_on(executor: Executor, tasks: Sequence[str], seeds: int) -> Judge:
-    """Return the judge on some tasks, at AdamW's shipped settings there, or ones tuned now where there are none."""
-    from ...meta.fitness import reference_of
-    from ...meta.tuning import baseline
-
-    names, all_seeds = checked_tasks(tasks), tuple(range(seeds))
-    found = executor.map([("adamw", name, (names, all_seeds, baseline("adamw", name))) for name in names])
-    return Judge(executor, names, all_seeds, reference_of(dict(zip(names, found, strict=True))))
+def _check(config: Refinement) -> dict[str, Any]:
+    if not config.runs:
+        raise RulesmithError("name at least one run's directory")
+    for name in ("finalists", "seeds", "batch"):
+        if getattr(config, name) < 1:
+            raise RulesmithError(f"{name} is {getattr(config, name)}; it must be above 0")
+    if config.rounds < 0 or config.trials < 1 or not 0 < config.kept <= 1 or config.seed < 0:
+        raise RulesmithError(
+            "rounds and seed are not below 0, trials above 0, and kept is a share, above 0 and up to 1"
+        )
+    Rule(config.name, {"all": Program.parse("def update(g, lr):\n    return lr * g\n")})  # raises for a bad name
+    if not config.funnel:
+        raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
+    rows: list[Finalist] = []
+    for directory in config.runs:
+        with ProgramStore.open(directory) as store:
+            if store.fact("method") != "symbolic":
+                raise RulesmithError(f"{directory} is not a run of `discover symbolic`")
+            rows += finalists_of(store, config.finalists)
+    return {"finalists": [_plain(row) for row in rows]}
 
 
-def refine(
-    runs: Sequence[Path],
-    config: RefinementConfig,
-    executor: Executor,
-    status: Callable[[str], None] = lambda _: None,
-) -> Refined:
-    """Return the best program of some runs, refined.
+def _plain(row: Finalist) -> list[Any]:
+    line = [[number, origin, finite(fitness)] for number, origin, fitness in row.lineage]
+    return [row.run, row.index, row.program.to_flat_text(), finite(row.search), line]
 
-    Args:
-        runs: directories of symbolic searches over optimizers.
-        config: how.
-        executor: of a `refinement_evaluator`.
-        status: told what is going on.
+
+def _finalists(kept: list[Any]) -> list[Finalist]:
+    return [
+        Finalist(run, index, Program.parse(text).simplified(), math.inf if search is None else search, line)
+        for run, index, text, search, line in kept
+    ]
+
+
+def _parts(config: Refinement, setup: Setup) -> Parts:
+    rows, funnel = _finalists(setup.fact("finalists")), config.funnel
+    build = functools.partial(full_evaluator, funnel)
+    executor = executor_for(build, build, 0.0, setup.resources)
+    with ExitStack() as cleanup:
+        cleanup.callback(executor.close)
+        references = references_of(executor, funnel, config.seeds, setup)
+        cleanup.pop_all()
+    setup.status(f"{len(rows)} programs on {', '.join(map(task_name, funnel[0]))}")
+    strategy = Refiner(
+        tuple(row.program for row in rows),
+        tuple((row.run, row.index) for row in rows),
+        len(funnel),
+        config.kept,
+        config.rounds,
+        config.trials,
+        config.seeds,
+        config.batch,
+        config.seed,
+    )
+    problem = FullTrials(executor, references)
+    return Parts(strategy, Fixed(None), problem, finished=lambda s: s.strategy.phase == "done", close=executor.close)
+
+
+def refined(store: ProgramStore) -> Refined:
+    """Return what a run has found so far.
 
     Raises:
-        RulesmithError: a directory is no such run, or has found nothing.
+        RulesmithError: it has tried nothing yet.
     """
-    for tasks in config.funnel:
-        checked_tasks(tasks)  # at once, before anything is measured
-    rows: list[Finalist] = []
-    for directory in runs:
-        with ProgramStore.open(directory) as store:
-            store.require("symbolic")
-            rows += finalists_of(store, config.finalists)
-    rows, judge = _funnel(rows, config, executor, status)
-    winner = rows[0]
-    if not math.isfinite(winner.rounds[-1]):
-        raise RulesmithError(
-            f"no program of {', '.join(map(str, runs))} trains all networks of {', '.join(judge.tasks)}"
-        )
-    status(f"the best, candidate {winner.index} of {winner.run}: {winner.rounds[-1]:.4f} of tuned AdamW's loss")
-    program, tuned = _with_tuned_constants(winner.program, winner.rounds[-1], config, judge, status)
-    program, last, noise, removals = _without_what_does_nothing(program, tuned, judge, status)
-    with ProgramStore.open(Path(winner.run)) as store:
-        lineage = store.lineage(winner.index)
-    return Refined(rows, lineage, program, (winner.rounds[-1], tuned, last), noise, removals)
+    found = store.states()
+    if found is None:
+        raise RulesmithError(f"{store.directory}: the refinement has tried no program yet")
+    state: Refining = found[1].strategy
+    rows = [
+        row._replace(rounds=tried) for row, tried in zip(_finalists(store.fact("finalists")), state.rounds, strict=True)
+    ]
+    rows.sort(key=lambda row: (-len(row.rounds), row.rounds[-1:], row.run, row.index))
+    return Refined(rows, state.program, state.fitness, state.noise, state.removals, state.phase)
 
 
-def keep_selection(result: Refined, config: RefinementConfig, status: Callable[[str], None] = lambda _: None) -> None:
-    """Keep with each run what its programs are worth on selection tasks, so that `show` and `report` tell of it."""
-    for directory in dict.fromkeys(row.run for row in result.finalists):
-        rows = sorted((row for row in result.finalists if row.run == directory), key=lambda row: row.index)
-        kept = [[row.index, finite(row.search), finite(row.rounds[0])] for row in rows]
-        try:
-            with ProgramStore.open(Path(directory), write=True) as store:
-                store.add_fact("selection", {"tasks": checked_tasks(config.funnel[0]), "finalists": kept})
-        except RulesmithError as error:
-            status(f"not kept with the run: {error}")
-
-
-def _funnel(
-    rows: list[Finalist], config: RefinementConfig, executor: Executor, status: Callable[[str], None]
-) -> tuple[list[Finalist], Judge]:
-    """Return the finalists, those that came furthest first and the best of them first, and the last round's judge."""
-    over: list[Finalist] = []
-    judges = [judge_on(executor, tasks, config.seeds) for tasks in config.funnel]
-    for number, judge in enumerate(judges, 1):
-        status(f"round {number} of the funnel: {len(rows)} programs on {', '.join(judge.tasks)}")
-        found = judge([row.program for row in rows])
-        rows = [row._replace(rounds=(*row.rounds, fitness)) for row, fitness in zip(rows, found, strict=True)]
-        rows.sort(key=lambda row: (row.rounds[-1], row.run, row.index))
-        if number < len(judges):
-            count = max(1, math.ceil(len(rows) * config.kept))
-            rows, over = rows[:count], [*rows[count:], *over]
-    return [*rows, *over], judges[-1]
-
-
-def _with_tuned_constants(
-    program: Program, fitness: float, config: RefinementConfig, judge: Judge, status: Callable[[str], None]
-) -> tuple[Program, float]:
-    """Return the program with its literals moved, by rounds of random moves that get smaller; the best is kept."""
-    for number in range(config.rounds):
-        draws = [random.Random(f"{config.seed} {number} {i}") for i in range(config.trials)]
-        moved = [_moved(program, 0.8 * 0.5**number, rng) for rng in draws]
-        found = judge(moved)
-        best = int(np.argmin(found))
-        if found[best] < fitness:
-            program, fitness = moved[best], found[best]
-        status(f"constants, round {number + 1} of {config.rounds}: {fitness:.4f}")
-    return program, fitness
-
-
-def _moved(program: Program, size: float, rng: random.Random) -> Program:
-    """Return the program with every literal multiplied by 2 ** N(0, size); of those in (0.5, 1), 1 minus them."""
-
-    def move(operand: Operand) -> Operand:
-        if not isinstance(operand, float) or operand == 0.0:
-            return operand
-        factor = 2.0 ** rng.gauss(0, size)
-        return rounded(1.0 - (1.0 - operand) * factor) if 0.5 < operand < 1.0 else rounded(operand * factor)
-
-    statements = tuple(s._replace(operands=tuple(map(move, s.operands))) for s in program.statements)
-    return replace(program, statements=statements, returns=tuple(map(move, program.returns)))
-
-
-def shorter(program: Program) -> Iterator[tuple[Statement, Program]]:
-    """Yield each statement with the valid, shorter programs in which one of its operands stands for its result."""
-    limits = Limits(statements=10_000, cost=10_000)
-    for i, statement in enumerate(program.statements):
-        for operand in statement.operands:
-            passed = statement._replace(function="add", operands=(operand, 0.0))
-            statements = (*program.statements[:i], passed, *program.statements[i + 1 :])
-            try:
-                found = replace(program, statements=statements).simplified()
-                checked(found, limits)
-            except ProgramError:
-                continue
-            if len(found.statements) < len(program.statements):
-                yield statement, found
-
-
-def _without_what_does_nothing(
-    program: Program, fitness: float, judge: Judge, status: Callable[[str], None]
-) -> tuple[Program, float, float, list[Removal]]:
-    """Remove the statement that costs least, again and again, as long as that costs nothing within noise.
-
-    The cost is that against the program at the start, the mean logarithm of the fitnesses' ratio over groups of seeds;
-    it is nothing if it is below its standard error. Returns the program, its fitness, the noise, and what was tried.
-    """
-    others = [tuple(100 * (i + 1) + seed for seed in judge.seeds) for i in range(_NOISE_GROUPS)]
-    start = np.array([fitness, *(judge([program], group)[0] for group in others)])
-    noise = float(np.std(start, ddof=1))
-    status(f"a fitness varies by {noise:.4f} (standard deviation) with the seeds")
-    gone: list[Removal] = []
-    while True:
-        options = list(shorter(program))
-        found = judge([option for _, option in options])
-        order = sorted(range(len(options)), key=lambda i: (found[i], i))
-        if not order or not math.isfinite(found[order[0]]):
-            break
-        statement, option = options[order[0]]
-        costs = np.log([found[order[0]], *(judge([option], group)[0] for group in others)]) - np.log(start)
-        if not costs.mean() <= costs.std(ddof=1) / math.sqrt(len(costs)):
-            break
-        program, fitness = option, found[order[0]]
-        gone.append(Removal(_words(statement), fitness, True))
-        status(f"without {_words(statement)}: {fitness:.4f}")
-    least: dict[str, float] = {}
-    for i in order:
-        least.setdefault(_words(options[i][0]), found[i])
-    return program, fitness, noise, [*gone, *(Removal(name, value, False) for name, value in least.items())]
-
-
-def _words(statement: Statement) -> str:
-    return f"{statement.target} = {statement.function}({', '.join(map(str, statement.operands))})"
-
-
-def refined_rule(result: Refined, name: str) -> Rule:
-    """Return a refinement's program as a rule, with where it comes from and what was measured."""
-    winner = result.finalists[0]
-    first, tuned, last = result.fitness
-    evidence = {
-        "search_fitness": winner.search,
-        "selection_fitness": first,
-        "selection_fitness_with_its_constants_tuned": tuned,
-        "selection_fitness_after_removals": last,
+def _rule(store: ProgramStore) -> Rule:
+    config, result = store.fact("config"), refined(store)
+    if result.program is None:
+        if result.phase == "done":
+            runs = ", ".join(config["runs"])
+            raise RulesmithError(f"no program of {runs} trains all networks of the funnel")
+        raise RulesmithError(f"{store.directory}: the refinement has chosen no program yet; add --resume to go on")
+    winner, names = result.finalists[0], ("", "_with_its_constants_tuned", "_after_removals")
+    evidence: dict[str, Any] = {"search_fitness": winner.search}
+    evidence |= {f"selection_fitness{name}": x for name, x in zip(names, result.fitness, strict=False)}
+    evidence |= {
         "noise_of_a_fitness": result.noise,
         "removed": [row.statement for row in result.removals if row.gone],
         "selection_fitness_without": {row.statement: row.fitness for row in result.removals if not row.gone},
     }
     best, steps = math.inf, []
-    for number, origin, fitness in result.lineage:
-        if fitness < best:
+    for number, origin, fitness in winner.lineage:
+        if fitness is not None and fitness < best:
             best = fitness
             steps.append(f"{number:,} {origin} {fitness:.4f}")
     evidence["lineage"] = steps  # where it got better
@@ -339,33 +243,38 @@ def refined_rule(result: Refined, name: str) -> Rule:
         f"{row.index:,}: search {row.search:.4f}, selection {row.rounds[0]:.4f}" for row in same
     ]
     provenance = {"origin": "rulesmith", "method": "symbolic, refined", "run": winner.run, "candidate": winner.index}
-    evidence = {key: value for key, value in evidence.items() if value or value == 0.0}
-    return Rule(
-        name, {"all": result.program}, "found by symbolic search, refined", LEARNING_RATES, {}, provenance, evidence
-    )
+    known = {key: value for key, value in evidence.items() if value or value == 0.0}
+    evidence = {key: value for key, value in known.items() if value == value}  # no NaN, which is not known yet
+    about = "found by symbolic search, refined"
+    return Rule(config["name"], {"all": result.program}, about, LEARNING_RATES, {}, provenance, evidence)
 
 
-def check_name(name: str) -> None:
-    """Raise RulesmithError unless a rule can be called so."""
-    Rule(name, {"all": Program.parse(WARM_START)})
+def keep_selection(store: ProgramStore, status: Callable[[str], None]) -> None:
+    """Keep with each source run what its programs are worth on selection tasks, so that its reports tell of it."""
+    result, tasks = refined(store), names_of(store.fact("config")["tasks"])
+    for directory in dict.fromkeys(row.run for row in result.finalists):
+        rows = sorted((row for row in result.finalists if row.run == directory), key=lambda row: row.index)
+        kept = [[row.index, finite(row.search), finite(row.rounds[0])] for row in rows]
+        try:
+            with ProgramStore.open(Path(directory), write=True) as source:
+                source.add_fact("selection", {"tasks": list(map(task_name, checked_tasks(tasks))), "finalists": kept})
+        except RulesmithError as error:
+            status(f"not kept with the run: {error}")
 
 
-def refinement_evaluator() -> Callable[[tuple[str, Any, Any]], Any]:
-    """Return what a worker does: measure AdamW on a task, or score a program in full on tasks, with seeds."""
-    from ...meta.fitness import Fitness, Protocol
+METHOD = Method(
+    "refinement",
+    Refinement,
+    PRESETS,
+    ProgramStore,
+    "steps",
+    _check,
+    _parts,
+    _rule,
+    view="refinement",
+    resources=Workers,
+    conclude=keep_selection,
+)
+"""The method."""
 
-    made: dict[Any, Fitness] = {}
-
-    def fitness(tasks: tuple[str, ...], seeds: tuple[int, ...]) -> Fitness:
-        if (tasks, seeds) not in made:
-            made[tasks, seeds] = Fitness(Protocol(tasks, seeds, FACTORS, hopeless_pilot=math.inf))
-        return made[tasks, seeds]
-
-    def evaluate(job: tuple[str, Any, Any]) -> Any:
-        match job:
-            case "adamw", task, (tasks, seeds, setting):
-                return fitness(tasks, seeds).measure_adamw(task, setting)
-            case _, text, (tasks, seeds, reference):
-                return fitness(tasks, seeds)(Program.parse(text), reference)
-
-    return evaluate
+__all__ = ["METHOD", "Refinement", "finalists_of", "refined"]

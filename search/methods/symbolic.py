@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import functools
-import math
-import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from ...meta.score import Score
+from ...envs.tasks import task_name
 from ...programs import Program, RulesmithError, rule_file
-from ...programs.errors import nearest
-from ..candidates import Candidate, Feedback
+from ...programs.rule import Rule
 from ..curricula.task_order import TaskOrder
-from ..engine import Evaluation, Observer
-from ..executors import Executor, Groups, Here, Pool, available_cores
-from ..facts import facts_of
-from ..mutation import MUTATIONS, Limits, checked, inlined
+from ..method import Method, Parts, Preset, Setup, Workers
+from ..mutation import Limits, checked, inlined
+from ..options import Tasks
+from ..problems.programs import ProgramProblem
+from ..problems.trainings import TrainingScorer, checked_tasks, evaluator, executor_for, group_evaluator, measure_adamw
 from ..program_store import ProgramStore
-from ..session import run_over_programs
-from ..strategies.evolution import RandomSearch, RegularizedEvolution
+from ..strategies.program_strategies import program_strategy
 
 WARM_START = """
 def update(w, g, m, v, lr):
@@ -34,30 +29,32 @@ def update(w, g, m, v, lr):
 
 
 @dataclass(frozen=True)
-class SymbolicConfig:
-    """What a run is; it decides, with versions and hardware, every byte that the run finds.
+class Symbolic:
+    """A search over programs that train networks; it decides, with versions and hardware, every byte that is found.
 
     Attributes:
-        strategy: "evolution", or a baseline: "random" search, "constants" (tuning the start program's constants).
-        init: the rule to start from: "warm-start" (AdamW without bias correction), a published rule or a rule file.
-        tasks: names, names of sets, or import paths, cheapest first.
-        seeds: trainings of each task for each step size.
-        population: programs in it.
-        tournament: programs drawn for each child.
-        batch: children bred from one snapshot of the population.
-        restart: programs between restarts.
-        statements: the most statements of a program.
-        curriculum: the order of the tasks: "fixed", cheapest first, or "regret", first where the best program does
-            worst against tuned AdamW, and on the others only if it beats the best there.
-        focus: tasks that are tried first, for "regret".
-        memory: GiB for programs that are trained at once, vmapped; 0: half of an accelerator's, and on CPUs one program
-            after another, which is faster there.
-        seed: of the run.
+        strategy: How programs are proposed: evolution, or a baseline to compare it with: random (search), constants
+            (only those of the start program are changed); or the import path of a strategy of your own.
+        init: The rule to start from: warm-start (AdamW without bias correction), a published rule or a rule file.
+        tasks: Networks to train, cheapest first: names, sets (search, selection, held-out), import paths of a
+            rulesmith.Task (module:attribute), or Task objects.
+        seeds: Trainings of each task for each step size.
+        population: Programs in the population.
+        tournament: Programs drawn for each child; the best becomes its parent.
+        batch: Children that are bred from one snapshot of the population.
+        restart: Programs between restarts.
+        statements: The most statements of a program.
+        curriculum: The order of the tasks: fixed (cheapest first), or regret (first where the best program does worst
+            against tuned AdamW, and on the others only what beats it there).
+        focus: Tasks that are tried first, for regret.
+        memory: GiB for programs that are trained at once, vmapped; 0 takes half of an accelerator's, and on CPUs trains
+            one program after another, which is faster there.
+        seed: Seed of all the run's random numbers.
     """
 
-    strategy: Literal["evolution", "random", "constants"] = "evolution"
+    strategy: str = "evolution"
     init: str = "warm-start"
-    tasks: tuple[str, ...] = ("search",)
+    tasks: Tasks = ("search",)
     seeds: int = 2
     population: int = 500
     tournament: int = 15
@@ -70,11 +67,11 @@ class SymbolicConfig:
     seed: int = 0
 
 
-PRESETS: dict[str, tuple[SymbolicConfig, float]] = {
-    "demo": (SymbolicConfig(tasks=("digits-mlp-2k", "digits-autoencoder-2k"), population=100, tournament=8), 1.5),
-    "standard": (SymbolicConfig(), 60.0),
-    "paper": (
-        SymbolicConfig(
+PRESETS: dict[str, Preset[Symbolic]] = {
+    "demo": Preset(Symbolic(tasks=("digits-mlp-2k", "digits-autoencoder-2k"), population=100, tournament=8), 1.5),
+    "standard": Preset(Symbolic(), 60.0),
+    "paper": Preset(
+        Symbolic(
             tasks=("digits-mlp-20k", "digits-autoencoder-20k", "topics-mlp-20k"),
             population=1000,
             tournament=25,
@@ -84,208 +81,9 @@ PRESETS: dict[str, tuple[SymbolicConfig, float]] = {
         60.0 * 24 * 7,
     ),
 }
-"""By name: the config, and the minutes that a run takes if nothing else bounds it."""
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray cluster to evaluate on; see `ray_executor.RayPool`.
-
-    Attributes:
-        address: of its head; None starts one on this machine.
-        cores: that a worker takes.
-        gpus: that a worker takes.
-    """
-
-    address: str | None = None
-    cores: int = 1
-    gpus: float = 0.0
-
-
-def _executor(config: SymbolicConfig, workers: int | None, cluster: Cluster | None) -> Executor:
-    import jax
-
-    from ...meta.fitness import Protocol
-
-    seeds = tuple(range(config.seeds))
-    protocol = Protocol(checked_tasks(config.tasks), seeds, memory=config.memory)
-    together = functools.partial(_group_evaluator, protocol)
-    if cluster is None and jax.default_backend() != "cpu":
-        return Groups(Here(together))
-    grouped = config.memory > 0 or (cluster is not None and cluster.gpus > 0)
-    build = together if grouped else functools.partial(_evaluator, protocol)
-    if cluster is None:
-        executor = Pool(build, workers or available_cores())
-    else:
-        from ..ray_executor import RayPool
-
-        executor = RayPool(build, cluster.address, cluster.cores, cluster.gpus)
-    return Groups(executor) if grouped else executor
-
-
-@dataclass(frozen=True)
-class Symbolic:
-    """The problem: programs are worth their `Score`; the state is the cache of scores by digest.
-
-    Attributes:
-        executor: does a worker's jobs.
-        reference: AdamW's losses.
-    """
-
-    executor: Executor
-    reference: Any
-
-    def init(self, key: Any) -> dict[str, Score]:
-        """Return an empty cache."""
-        return {}
-
-    def evaluate(self, state: dict[str, Score], candidates: Sequence[Candidate], tasks: Any, key: Any) -> Evaluation:
-        """Score the candidates: from the cache where digest or fingerprint is known, else by training.
-
-        The tasks are the program to keep up with, a `Leader`, or None.
-
-        The cache is changed in place: it only grows, and a copy for each batch would cost more than the search.
-        """
-        from ...programs.fingerprint import examine
-
-        started = time.perf_counter()
-        fingerprints: dict[str, str] = {}  # of the programs without a score, by digest
-        waiting: dict[str, Candidate] = {}  # the first program of each fingerprint that has none
-        sources: list[str] = []
-        for candidate in candidates:
-            digest = candidate.digest
-            if digest in state or digest in fingerprints:
-                sources.append("digest")
-                continue
-            mark, proportional = examine(candidate.program)
-            mark = fingerprints[digest] = "f" + mark
-            if mark in state or mark in waiting:
-                sources.append("fingerprint")
-            elif not proportional:
-                # Else a program could win by mixing a constant of its own into the learning rate that it is given.
-                state[mark] = Score(math.inf, "the update is not proportional to the learning rate")
-                sources.append("evaluated")
-            else:
-                waiting[mark] = candidate
-                sources.append("evaluated")
-        bred = time.perf_counter()
-        jobs = [("score", c.program.to_flat_text(), (self.reference, tasks)) for c in waiting.values()]
-        scores = self.executor.map(jobs)
-        trained = time.perf_counter()
-        state.update(zip(waiting, scores, strict=True))
-        state.update({digest: state[mark] for digest, mark in fingerprints.items()})
-        feedback = [
-            Feedback(state[c.digest], source, "" if source == "digest" else fingerprints[c.digest])
-            for c, source in zip(candidates, sources, strict=True)
-        ]
-        metrics = {"own_seconds": bred - started, "training_seconds": trained - bred}
-        return Evaluation(state, feedback, [told.score for told in feedback], metrics)
-
-
-def _group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:
-    """Return what a worker does: measure AdamW on tasks and a program in the pilot, or score programs, together."""
-    from ...meta.fitness import Fitness
-
-    fitness = Fitness(protocol)
-
-    def measure(job: tuple[str, Any, Any]) -> Any:
-        match job:
-            case "adamw", task, setting:
-                return fitness.measure_adamw(task, setting)
-            case _, text, _:
-                return fitness.measure_pilot(Program.parse(text)).loss
-
-    def evaluate(jobs: Sequence[tuple[str, Any, Any]]) -> list[Any]:
-        if jobs[0][0] != "score":
-            return [measure(job) for job in jobs]
-        return fitness.scores([Program.parse(text) for _, text, _ in jobs], *jobs[0][2])
-
-    return evaluate
-
-
-def _evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
-    """Return what a worker does that takes one job after another."""
-    evaluate = _group_evaluator(protocol)
-    return lambda job: evaluate([job])[0]
-
-
-def measure_reference(executor: Executor, tasks: Sequence[str], start: Program) -> Any:
-    """Return AdamW's losses, at its shipped setting on each task, or one tuned now where there is none."""
-    from ...meta.fitness import reference_of
-    from ...meta.tuning import baseline
-
-    jobs = [("adamw", task, baseline("adamw", task)) for task in tasks]
-    *found, pilot = executor.map([*jobs, ("pilot", start.to_text(), None)])
-    return reference_of(dict(zip(tasks, found, strict=True)), pilot)
-
-
-def make_strategy(config: SymbolicConfig, start: Program) -> RegularizedEvolution | RandomSearch:
-    """Return the strategy that a config names."""
-    limits = Limits(statements=config.statements)
-    if config.strategy == "random":
-        return RandomSearch(start, config.batch, limits=limits)
-    kinds = ("constant",) if config.strategy == "constants" else MUTATIONS
-    return RegularizedEvolution(
-        start, config.population, config.tournament, config.batch, config.restart, limits, kinds
-    )
-
-
-def make_curriculum(config: SymbolicConfig) -> TaskOrder:
-    """Return the curriculum that a config names.
-
-    Raises:
-        RulesmithError: there is no such task, or there are too few.
-    """
-    tasks = checked_tasks(config.tasks)
-    return TaskOrder(tasks, config.focus, 1.0) if config.curriculum == "regret" else TaskOrder(tasks)
-
-
-def discover(
-    config: SymbolicConfig,
-    directory: Path,
-    *,
-    programs: int | None = None,
-    minutes: float | None = None,
-    workers: int | None = None,
-    cluster: Cluster | None = None,
-    resume: bool = False,
-    observers: Sequence[Observer] = (),
-    status: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Run a symbolic search, or go on with one.
-
-    Args:
-        config: what to search; of a resumed run, its own is used.
-        directory: of the run.
-        programs: stop after so many, counted from the start of the run, at the end of the batch.
-        minutes: stop after so long, counted from now, at the end of a batch.
-        workers: processes; by default one for each core.
-        cluster: where evaluations run instead.
-        resume: go on with the run in `directory`.
-        observers: see each step, after the store.
-        status: told what is going on before the first step.
-
-    Raises:
-        RulesmithError: the directory, the start rule or the tasks are not right; in one line.
-    """
-    if resume:
-        with ProgramStore.open(directory, write=True) as store:
-            store.require("symbolic")
-            fields = store.fact("config")
-            config = SymbolicConfig(**{**fields, "tasks": tuple(fields["tasks"])})
-            with closing(_executor(config, workers, cluster)) as executor:
-                _run(config, store, executor, programs, minutes, observers, status)
-        return
-    start = start_program(config)
-    make_curriculum(config)
-    make_strategy(config, start)
-    facts = facts_of("symbolic", asdict(config), (), start=start.to_text())
-    # The executor first: a cluster that is not there must leave no run behind.
-    with closing(_executor(config, workers, cluster)) as executor, ProgramStore.create(directory, facts) as store:
-        _run(config, store, executor, programs, minutes, observers, status)
-
-
-def start_program(config: SymbolicConfig) -> Program:
+def start_program(config: Symbolic) -> Program:
     """Return the program that a config starts from, hyperparameters inlined.
 
     Raises:
@@ -298,55 +96,70 @@ def start_program(config: SymbolicConfig) -> Program:
     return program
 
 
-def checked_tasks(names: Sequence[str]) -> tuple[str, ...]:
-    """Return tasks' names and import paths, sets unfolded.
+def make_curriculum(config: Symbolic) -> TaskOrder:
+    """Return the curriculum that a config names.
 
     Raises:
-        RulesmithError: there is no such task, or none is named.
+        RulesmithError: there is no such task, or there are too few.
     """
-    from ...envs.tasks import SETS, find
-
-    found = [member for name in names for member in SETS.get(name, (name,))]
-    if not found:
-        raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
-    find(found)
-    return tuple(found)
+    names = tuple(map(task_name, checked_tasks(config.tasks)))
+    return TaskOrder(names, config.focus, 1.0) if config.curriculum == "regret" else TaskOrder(names)
 
 
-def _run(
-    config: SymbolicConfig,
-    store: ProgramStore,
-    executor: Executor,
-    programs: int | None,
-    minutes: float | None,
-    observers: Sequence[Observer],
-    status: Callable[[str], None],
-) -> None:
-    import jax
-
-    from ...meta.fitness import AdamWReference
-
-    start, key = Program.parse(store.fact("start")), jax.random.key(config.seed)
-    many = "s" if executor.workers > 1 else ""
-    status(f"starting {executor.workers} worker{many}, compiling the tasks and measuring tuned AdamW on them")
-    kept = store.fact("reference")
-    reference = AdamWReference(**kept) if kept else measure_reference(executor, checked_tasks(config.tasks), start)
-    store.add_fact("reference", asdict(reference))
-    strategy, curriculum, problem = make_strategy(config, start), make_curriculum(config), Symbolic(executor, reference)
-    run_over_programs(
-        store, strategy, curriculum, problem, key=key, programs=programs, minutes=minutes, observers=observers
-    )
+def _check(config: Symbolic) -> dict[str, Any]:
+    for name in ("seeds", "population", "tournament", "batch", "restart", "statements"):
+        if getattr(config, name) < 1:
+            raise RulesmithError(f"{name} is {getattr(config, name)}; it must be above 0")
+    if not config.memory >= 0 or config.seed < 0:
+        raise RulesmithError(f"memory {config.memory:g}, seed {config.seed}: neither is below 0")
+    start = start_program(config)
+    make_curriculum(config)
+    program_strategy(config, start)
+    return {"start": start.to_text()}
 
 
-def preset(name: str) -> tuple[SymbolicConfig, float]:
-    """Return a preset's config and its minutes.
+def _parts(config: Symbolic, setup: Setup) -> Parts:
+    from ...meta.fitness import AdamWReference, Protocol
 
-    Raises:
-        RulesmithError: there is no such preset.
-    """
-    if name not in PRESETS:
-        raise RulesmithError(f"no preset {name!r}{nearest(name, PRESETS)}; there are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    start = Program.parse(setup.fact("start"))
+    strategy, curriculum = program_strategy(config, start), make_curriculum(config)
+    protocol = Protocol(checked_tasks(config.tasks), tuple(range(config.seeds)), memory=config.memory)
+    one, together = (functools.partial(build, protocol) for build in (evaluator, group_evaluator))
+    executor = executor_for(one, together, config.memory, setup.resources)
+    with ExitStack() as cleanup:
+        cleanup.callback(executor.close)
+        many = "s" if executor.workers > 1 else ""
+        setup.status(f"starting {executor.workers} worker{many}, compiling the tasks and measuring tuned AdamW on them")
+        kept = setup.fact("reference")
+        reference = AdamWReference(**kept) if kept else measure_adamw(executor, curriculum.tasks, start)
+        setup.keep("reference", asdict(reference))
+        cleanup.pop_all()
+    problem = ProgramProblem(TrainingScorer(executor, reference))
+    return Parts(strategy, curriculum, problem, close=executor.close)
 
 
-__all__ = ["PRESETS", "Symbolic", "SymbolicConfig", "discover", "preset"]
+def _rule(store: ProgramStore) -> Rule:
+    found, config = store.best(), store.fact("config")
+    evidence = {"search_fitness": found.fitness}
+    evidence |= {f"search loss, relative to tuned AdamW's, on {task}": loss for task, loss in found.losses.items()}
+    provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
+    provenance |= {"seed": config["seed"], "candidate": found.number}
+    about = "found by symbolic search"
+    return Rule(f"found-{found.number}", {"all": found.program}, about, (1e-4, 1.0), {}, provenance, evidence)
+
+
+METHOD = Method(
+    "symbolic",
+    Symbolic,
+    PRESETS,
+    ProgramStore,
+    "programs",
+    _check,
+    _parts,
+    _rule,
+    view="programs",
+    resources=Workers,
+)
+"""The method."""
+
+__all__ = ["METHOD", "WARM_START", "Symbolic", "make_curriculum", "start_program"]

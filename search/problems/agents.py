@@ -19,8 +19,8 @@ class AgentsProblem:
     Args:
         meta: a `MetaGradient`.
         agents: how many live at once.
-        episodes: whole episodes that an agent's last policy is judged by; 0 if no one asks.
-        yardstick: what is possible on a level; None if no one asks.
+        episodes: whole episodes that an agent's last policy is judged by; 0 where its return is not needed.
+        yardstick: what is possible on a level; None where that is not needed.
         normalized: function of returns to what the display shows.
     """
 
@@ -66,10 +66,8 @@ class AgentsProblem:
             seen.sound,
             returns,
             yardstick,
-            seen.positive_value_loss,
-            seen.l1_value_loss,
-            seen.value,
             np.fmax(seen.best, returns),  # where no episode of the life has ended
+            seen.figures,
         )
         count, total = seen.episodes.count, seen.episodes.returns
         by_agent = self._normalized(total / np.maximum(count, 1.0))

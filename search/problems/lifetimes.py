@@ -140,7 +140,7 @@ class PairedProblem:
         if self._yardstick:
             yardstick, steps = self._yardstick(tasks.level, tasks.updates, np.isnan(yardstick), yardstick, measure)
         over, nothing = np.ones(slots, bool), np.full(slots, np.nan)
-        scores = Lives(over, sound, returns, yardstick, nothing, nothing, nothing, nothing)
+        scores = Lives(over, sound, returns, yardstick, nothing, {})
         metrics = {
             "center": float(np.nan_to_num(found.center).mean()),
             "diverged": int(np.isnan(found.candidates).any(axis=1).sum()),

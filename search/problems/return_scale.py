@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from ...envs.environment import Environment
 from ...programs import RulesmithError, rule_file
+from ..method import Setup
 
-SMALL_AGENT = {"workers": 16, "steps": 32, "minibatches": 4, "widths": (32, 32)}
+SMALL_AGENT: dict[str, Any] = {"workers": 16, "steps": 32, "minibatches": 4, "widths": (32, 32)}
 """Settings of small agents, for short lifetimes."""
 
 
@@ -85,3 +86,41 @@ def measure_scale(
             "give a longer --horizon or another --env"
         )
     return ReturnScale(random, means[best], rates[1 + best])
+
+
+def scales_of(
+    environments: Sequence[Environment],
+    setup: Setup,
+    kind: str,
+    agent: Mapping[str, Any],
+    episodes: int,
+    entropy: float,
+    steps: float,
+) -> list[ReturnScale]:
+    """Return the environments' scales: kept with the run, or measured now and kept; see `measure_scale`."""
+    import jax
+
+    from ...meta.population import from_first_host
+
+    kept = dict(setup.fact("reference") or {})
+    scales = []
+    for env in environments:
+        row = tuple(kept[env.name].values()) if env.name in kept else (np.nan, np.nan, np.nan)
+        if jax.process_count() > 1:
+            row = from_first_host(np.array(row))
+        if np.isnan(row).any():
+            setup.status(f"compiling {env.name} and measuring random policies and tuned PPO there")
+            row = astuple(measure_scale(env, kind, agent, episodes, entropy, steps))
+        scales.append(ReturnScale(*map(float, row)))
+        kept[env.name] = asdict(scales[-1])
+        line = "{random:.2f}, PPO {ppo:.2f} (learning rate {learning_rate:g})".format(**kept[env.name])
+        setup.status(f"{env.name}: return of random policies {line}")
+        setup.keep("reference", kept)
+    return scales
+
+
+def check_horizon(horizon: tuple[float, float]) -> None:
+    """Raise RulesmithError unless a horizon is a range of positive numbers."""
+    low, high = horizon
+    if not 0 < low <= high:
+        raise RulesmithError(f"horizon {low:g}:{high:g}: give LOW:HIGH in environment steps, 0 < LOW <= HIGH")

@@ -29,8 +29,8 @@ class Antagonist:
         objective: the rule.
         hyper: of the agents.
         seeds: agents that the mean is of, so that no lucky one is kept in the buffer.
-        most: levels that it is asked for at once, at most; fewer are padded with lives that no one lives, so that there
-            is one shape to compile.
+        most: the most levels in one call. Fewer are filled up with lives of length -1, which are skipped, so that one
+            compiled shape serves every call.
     """
 
     def __init__(self, population: Any, objective: Objective, hyper: Any, seeds: int, most: int) -> None:

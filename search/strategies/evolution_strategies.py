@@ -59,16 +59,15 @@ class EsSettings:
     """Settings of an evolution strategy.
 
     Attributes:
-        name: of the strategy; see `EVOLUTION_STRATEGIES`.
-        population: candidates of a generation.
-        sigma: deviation of the noise.
-        sigma_decay: factor on it each generation (open-es).
-        learning_rate: of Adam on the mean (open-es, pgpe).
-        learning_rate_decay: factor on it each generation.
-        ranks: "centred" (all candidates share their tasks) or "pairwise" (each pair has tasks of its own).
+        population: Candidates of a generation.
+        sigma: Standard deviation of the noise.
+        sigma_decay: Factor on sigma, each generation (open-es).
+        learning_rate: Learning rate of Adam on the mean (open-es, pgpe).
+        learning_rate_decay: Factor on the learning rate, each generation.
+        ranks: How fitness is compared: centred (all candidates share their tasks) or pairwise (each antithetic pair has
+            tasks of its own).
     """
 
-    name: str = "open-es"
     population: int = 64
     sigma: float = 0.1
     sigma_decay: float = 1.0
@@ -81,7 +80,8 @@ class EvolutionStrategy:
     """A strategy of the engine; its state is evosax's.
 
     Args:
-        settings: which, and how.
+        name: which one; see `EVOLUTION_STRATEGIES`.
+        settings: how.
         start: parameters to start from, a pytree.
 
     Raises:
@@ -89,22 +89,22 @@ class EvolutionStrategy:
             population does not suit it.
     """
 
-    def __init__(self, settings: EsSettings, start: Any) -> None:
+    def __init__(self, name: str, settings: EsSettings, start: Any) -> None:
         from evosax import algorithms
 
-        if settings.name not in EVOLUTION_STRATEGIES:
-            raise unknown("strategy", settings.name, EVOLUTION_STRATEGIES)
-        kind = EVOLUTION_STRATEGIES[settings.name]
+        if name not in EVOLUTION_STRATEGIES:
+            raise unknown("strategy", name, EVOLUTION_STRATEGIES)
+        kind = EVOLUTION_STRATEGIES[name]
         size = sum(np.size(leaf) for leaf in jax.tree.leaves(start))
         if settings.ranks == "pairwise" and not kind.pairs:
-            raise RulesmithError(f"pairwise ranks need antithetic pairs, which {settings.name} has not; use open-es")
+            raise RulesmithError(f"pairwise ranks need antithetic pairs, which {name} has not; use open-es")
         if kind.full_covariance and size > FULL_COVARIANCE_LIMIT:
             raise RulesmithError(
-                f"{settings.name} keeps a full covariance matrix, too large for the {size:,} parameters of this rule "
+                f"{name} keeps a full covariance matrix, too large for the {size:,} parameters of this rule "
                 f"(at most {FULL_COVARIANCE_LIMIT:,}); use open-es, snes or sep-cma-es"
             )
         if settings.population < 2 or (kind.pairs and settings.population % 2):
-            raise RulesmithError(f"a population of {settings.population}: {settings.name} takes even numbers above 0")
+            raise RulesmithError(f"a population of {settings.population}: {name} takes even numbers above 0")
         rate = optax.exponential_decay(settings.learning_rate, 1, settings.learning_rate_decay)
         sigma = optax.exponential_decay(settings.sigma, 1, settings.sigma_decay)
         self.settings = settings

@@ -8,6 +8,9 @@ import jax
 import numpy as np
 import optax
 
+META_GRADIENT = "meta-gradient"
+"""Name of this strategy in configs; the others are `evolution_strategies.EVOLUTION_STRATEGIES`."""
+
 
 class Descent(NamedTuple):
     """Parameters, and Adam's state."""

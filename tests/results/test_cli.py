@@ -2,14 +2,17 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from rulesmith import load
 from rulesmith.programs.rule_file import published, published_objectives
 
+RULESMITH = str(Path(sys.executable).parent / "rulesmith")
+
 
 def rulesmith(*words, check=True, **options):
-    done = subprocess.run([sys.executable, "-m", "rulesmith", *words], capture_output=True, text=True, **options)
+    done = subprocess.run([RULESMITH, *words], capture_output=True, text=True, **options)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -61,8 +64,8 @@ def test_levels_are_shown_and_written(tmp_path):
         (["discover", "symbolic", "--tasks", "digits-mpl-2k"], "did you mean 'digits-mlp-2k'"),
         (["discover", "symbolic", "--init", "muon"], "two programs"),
         (["discover", "symbolic", "--minutes", "-1"], "above 0"),
-        (["discover", "symbolic", "--resume"], "no run under"),
-        (["discover", "symbolic", "--resume", "--seed", "3"], "no effect with --resume"),
+        (["discover", "symbolic", "--resume"], "no run of 'symbolic' under"),
+        (["discover", "symbolic", "--resume", "--seed", "3"], "no run of 'symbolic'"),
         (["tune", "adamww"], "did you mean 'adamw'"),
         (["level", "alll"], "did you mean 'all'"),
         (["level", "nowhere.toml"], "cannot be read"),
@@ -70,15 +73,19 @@ def test_levels_are_shown_and_written(tmp_path):
         (["level", "dense", "--png", "/nowhere/x.png"], "cannot be written"),
         (["discover", "curriculum", "--score", "regrets"], "no score 'regrets'"),
         (["discover", "curriculum", "--levels", "smal"], "did you mean 'small'"),
-        (["discover", "curriculum", "--buffer", "3"], "smaller than the number of agents"),
-        (["discover", "curriculum", "--optimizer", "es", "--score", "pvl"], "needs agents' critics"),
+        (["discover", "curriculum", "--replay.capacity", "3"], "smaller than the number of agents"),
+        (["discover", "curriculum", "--strategy", "open-es", "--score", "pvl"], "needs agents' critics"),
         (["discover", "symbolic", "--tasks", "wine-mlp-2k", "--curriculum", "regret"], "name more --tasks"),
         (["compare", "lion"], "name --tasks"),
         (["refine", "nowhere", "-o", "2024.toml"], "rule name '2024'"),
         (["refine", "nowhere", "-o", "/nowhere/x.toml"], "cannot be written"),
         (["refine", "nowhere", "-o", "x.toml"], "no run here"),
-        (["discover", "curriculum", "--resume", "--rule", "lpg", "--out", "x"], "--rule has no effect with --resume"),
-        (["discover", "curriculum", "--resume", "--buffer", "9", "--out", "x"], "--buffer has no effect"),
+        (["discover", "curriculum", "--resume", "--rule", "lpg", "--out", "x"], "no run here"),
+        (["discovr", "symbolic"], "did you mean 'discover'"),
+        (["discover", "symbolc"], "did you mean 'symbolic'"),
+        (["shwo", "lion"], "did you mean 'show'"),
+        (["discover", "symbolic", "--strategy", "evolutoin"], "did you mean 'evolution'"),
+        (["discover", "symbolic", "--address", "auto"], "are for --ray"),
         (["compare", "lion", "--tasks", "wine-mlp-2k", "--env", "CartPole-v1"], "give one of them"),
         (["compare", "optax:lionn", "--tasks", "wine-mlp-2k"], "cannot be imported"),
     ],

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +12,18 @@ from rulesmith.envs.registry import make
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results.comparison import compare, settings
-from rulesmith.search.methods.objective import ObjectiveConfig, discover
+from rulesmith.search.method import discover
+from rulesmith.search.methods.objective import METHOD, ObjectiveSearch
 from rulesmith.search.strategies.evolution_strategies import EsSettings
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
 
 
+RULESMITH = str(Path(sys.executable).parent / "rulesmith")
+
+
 def rulesmith(*words, check=True, **options):
-    done = subprocess.run([sys.executable, "-m", "rulesmith", *words], capture_output=True, text=True, **options)
+    done = subprocess.run([RULESMITH, *words], capture_output=True, text=True, **options)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -26,10 +31,10 @@ def rulesmith(*words, check=True, **options):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "run"
-    config = ObjectiveConfig(
+    config = ObjectiveSearch(
         environments=("Catch-bsuite",), horizon=(64, 320), episodes=4, agent=SMALL, es=EsSettings(population=4)
     )
-    discover(config, directory, generations=3)
+    discover(METHOD, config, directory, bound=3)
     return directory
 
 
@@ -38,7 +43,7 @@ def test_show_runs_report_export(run, tmp_path):
     assert "3 generations" in shown
     assert "pull at ratio" in shown
     assert json.loads(rulesmith("show", str(run), "--json").stdout)["generations"] == 3
-    assert "ta-lpo, open-es" in rulesmith("runs", str(run.parent)).stdout
+    assert "objective, ta-lpo, open-es" in rulesmith("runs", str(run.parent)).stdout
     page = tmp_path / "report.html"
     rulesmith("report", str(run), "-o", str(page))
     text = page.read_text()
@@ -119,8 +124,7 @@ def test_comparisons_that_cannot_work_are_refused(rules, horizons, options, says
         (["distill", "dpo"], "not a learned drift"),
         (["distill", "lion"], "not a learned drift"),
         (["report", "nowhere"], "no run here"),
-        (["discover", "objective", "--rule", "symbolic", "--generations", "3"], "not for --rule symbolic"),
-        (["discover", "objective", "--programs", "3"], "is for --rule symbolic"),
+        (["discover", "objective", "--rule", "symbolic", "--generations", "3"], "`discover drift`"),
         (["export", "dpo", "-o", "x.py", "--lift"], "--lift"),
     ],
 )
@@ -132,7 +136,7 @@ def test_bad_input_gets_one_line(words, says, tmp_path):
 
 
 def test_runs_of_one_method_are_not_resumed_by_another(run):
-    for words in (["symbolic"], ["objective", "--rule", "symbolic"]):
+    for words in (["symbolic"], ["drift"]):
         done = rulesmith("discover", *words, "--resume", "--out", str(run), check=False)
         assert done.returncode == 2
-        assert "is not a" in done.stderr
+        assert "is not a run of" in done.stderr

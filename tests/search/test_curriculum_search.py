@@ -14,13 +14,14 @@ from rulesmith.meta.population import Population
 from rulesmith.programs import rule_file
 from rulesmith.results.html import write_report
 from rulesmith.results.level_reporting import show_level
-from rulesmith.results.reporting import run_json, run_text
+from rulesmith.results.views import run_json, run_text
 from rulesmith.search.curricula.level_buffer import ReplaySettings
 from rulesmith.search.level_store import LevelStore
+from rulesmith.search.method import discover
 from rulesmith.search.methods.curriculum import (
-    CurriculumConfig,
+    METHOD,
+    CurriculumSearch,
     antagonist_of,
-    discover,
     environment_of_levels,
     parts_of,
 )
@@ -28,7 +29,7 @@ from rulesmith.search.problems.probed import Probed
 from rulesmith.search.problems.yardsticks import Antagonist, optimal_yardstick
 from rulesmith.search.strategies.evolution_strategies import EsSettings
 
-CONFIG = CurriculumConfig(
+CONFIG = CurriculumSearch(
     levels="small",
     updates=(2, 6),
     agents=4,
@@ -48,7 +49,7 @@ CONFIG = CurriculumConfig(
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("groove") / "run"
     records = []
-    discover(CONFIG, directory, steps=12, observers=[records.append])
+    discover(METHOD, CONFIG, directory, bound=12, observers=[records.append])
     return directory, records
 
 
@@ -120,15 +121,17 @@ def test_a_run_is_shown_reported_and_loaded(run):
     [
         {"score": "exact-regret", "replay": ReplaySettings(12, edit=0.5)},
         pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"optimizer": "open-es", "rule": "ta-lpg"}, marks=pytest.mark.slow),
+        pytest.param({"strategy": "open-es", "rule": "ta-lpg"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_resumes_to_the_same_buffer_and_rule(changes, tmp_path):
     config, ends = replace(CONFIG, **changes), []
-    discover(config, tmp_path / "a", steps=7, observers=[lambda record: ends.append(record.states)])
+    discover(METHOD, config, tmp_path / "a", bound=7, observers=[lambda record: ends.append(record.states)])
     with pytest.raises(KeyboardInterrupt):
-        discover(config, tmp_path / "b", steps=7, observers=[killed_after(3)])
-    discover(config, tmp_path / "b", steps=7, resume=True, observers=[lambda record: ends.append(record.states)])
+        discover(METHOD, config, tmp_path / "b", bound=7, observers=[killed_after(3)])
+    discover(
+        METHOD, config, tmp_path / "b", bound=7, resume=True, observers=[lambda record: ends.append(record.states)]
+    )
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
     assert whole[0] == whole[1]
     buffers = [ends[6].curriculum, ends[-1].curriculum]
@@ -205,8 +208,8 @@ def test_a_diverged_agent_reaches_neither_rule_nor_buffer():
         ({"levels": "rulesmith.envs.registry:make"}, "rulesmith.envs.registry:make"),
         ({"levels": "rulesmith.envs.gridworld.dynamics:FOUR"}, "not a rulesmith Environment"),
         ({"score": "regret"}, "no score 'regret'"),
-        ({"score": "pvl", "optimizer": "open-es"}, "needs agents' critics"),
-        ({"optimizer": "open-e"}, "did you mean 'open-es'"),
+        ({"score": "pvl", "strategy": "open-es"}, "needs agents' critics"),
+        ({"strategy": "open-e"}, "did you mean 'open-es'"),
         ({"antagonist": "a2d"}, "did you mean 'a2c'"),
         ({"replay": ReplaySettings(capacity=3)}, "a buffer of 3 levels is smaller than the number of agents, 4"),
         ({"updates": (5, 2)}, "1 <= LOW <= HIGH"),
@@ -215,7 +218,7 @@ def test_a_diverged_agent_reaches_neither_rule_nor_buffer():
 )
 def test_what_cannot_work_is_refused(changes, says, tmp_path):
     with pytest.raises(RulesmithError) as caught:
-        discover(replace(CONFIG, **changes), tmp_path / "run", steps=1)
+        discover(METHOD, replace(CONFIG, **changes), tmp_path / "run", bound=1)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()

@@ -7,21 +7,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rulesmith import RulesmithError, load
+from rulesmith import Program, RulesmithError, load
 from rulesmith.envs.registry import make
 from rulesmith.meta.drift_learner import Hyper
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.visited import Visited, visited
 from rulesmith.programs.objective import Objective, Shapes
-from rulesmith.results.reporting import run_json
-from rulesmith.search.methods.drifts import DriftSearchConfig, ReturnExecutor, SlopeExecutor, discover
-from rulesmith.search.methods.objective import ReturnScale
+from rulesmith.results.views import run_json
+from rulesmith.search.candidates import Candidate
+from rulesmith.search.method import discover
+from rulesmith.search.methods import distillation, drift
+from rulesmith.search.problems.drifts import ReturnScorer, SlopeScorer
+from rulesmith.search.problems.return_scale import ReturnScale
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
-CONFIG = DriftSearchConfig(
+CONFIG = drift.DriftSearch(
     ("Catch-bsuite",), (64, 320), each=2, episodes=4, agent=SMALL, population=12, tournament=4, batch=8
 )
 PPO = load("ppo-clip").program
+
+
+def proposed(*texts):
+    return [Candidate(i, Program.parse(text), None, "start", 0, str(i), 1) for i, text in enumerate(texts)]
 
 
 def grid():
@@ -31,21 +38,26 @@ def grid():
 
 
 def test_the_slope_score_is_zero_for_the_same_drift_and_one_for_none():
-    executor = SlopeExecutor(load("dpo"), grid())
+    scorer = SlopeScorer(load("dpo"), grid())
     same, none = load("dpo").program.to_text(), "def drift(r):\n return 0 * r"
-    scores = executor.map([("score", text, None) for text in (same, none, PPO.to_text())])
+    scores = scorer(proposed(same, none, PPO.to_text()))
     assert scores[0].fitness == pytest.approx(0, abs=1e-9)
     assert scores[1].fitness == pytest.approx(1)
     assert scores[2].fitness > 0
-    broken = executor.map([("score", "def drift(r):\n return log(r - 1) / 0", None)])[0]
+    broken = scorer(proposed("def drift(r):\n return log(r - 1) / 0"))[0]
     assert broken.fitness == np.inf
     assert "diverges" in broken.reason
 
 
 def test_distillation_explains_much_of_a_learned_drift(tmp_path):
-    target = Objective("target", "drift", arrays=Shapes.drift(timed=False).draw(0, 2.0))
-    config = replace(CONFIG, init="ppo-kl", population=60, batch=32, target="target")
-    discover(config, tmp_path / "run", target=target, programs=1200)
+    target = Objective("target", "drift", arrays=Shapes.drift(timed=False).draw(0, 2.0), agent=SMALL)
+    config = distillation.Distillation(
+        target, ("Catch-bsuite",), (64, 320), init="ppo-kl", episodes=4, population=60, tournament=4, batch=32
+    )
+    discover(distillation.METHOD, config, tmp_path / "run", bound=1200)
+    other = replace(config, rule=replace(target, arrays=Shapes.drift(timed=False).draw(1, 2.0)))
+    with pytest.raises(RulesmithError, match="rule is target in"):
+        discover(distillation.METHOD, other, tmp_path / "run", bound=1300, resume=True)
     report = run_json(tmp_path / "run", stats=False)
     curve = [entry["fitness"] for entry in report["hall_of_fame"]]
     number, _, first = report["lineage"][0]
@@ -61,23 +73,24 @@ def test_a_drift_without_a_slope_cannot_be_distilled():
     target = Objective("target", "drift", arrays=arrays)
     inside = Visited(np.full(9, 0.01, np.float32), np.ones(9, np.float32), np.zeros(9, np.float32))
     with pytest.raises(RulesmithError, match="nothing to distil"):
-        SlopeExecutor(target, inside)
+        SlopeScorer(target, inside)
 
 
 def test_search_on_returns_resumes_to_the_same_end(tmp_path):
-    discover(CONFIG, tmp_path / "a", programs=25)
-    discover(CONFIG, tmp_path / "b", programs=9)
-    discover(CONFIG, tmp_path / "b", programs=25, resume=True)
+    discover(drift.METHOD, CONFIG, tmp_path / "a", bound=25)
+    discover(drift.METHOD, CONFIG, tmp_path / "b", bound=9)
+    discover(drift.METHOD, None, tmp_path / "b", bound=25, resume=True)
     assert json.dumps(run_json(tmp_path / "a", stats=False)) == json.dumps(run_json(tmp_path / "b", stats=False))
     assert load(tmp_path / "a").agent["workers"] == 4
 
 
 def test_an_interpreted_drift_trains_the_same_agents_as_the_compiled_one():
     reference = ReturnScale(0.0, 1.0, 0.01)
-    executor = ReturnExecutor(replace(CONFIG, each=3, horizon=(320, 320)), [reference])
-    score = executor.map([("score", PPO.to_text(), None)])[0]
-    _, run, drawn, hyper, _ = executor._parts[0]
     env = make("Catch-bsuite")
+    how = {"horizon": (320, 320), "each": 3, "episodes": 4, "entropy": 0.01, "agent": SMALL, "batch": 8, "seed": 0}
+    scorer = ReturnScorer([env], [reference], **how)
+    score = scorer(proposed(PPO.to_text()))[0]
+    _, run, drawn, hyper, _ = scorer._parts[0]
     learner = learner_for(env, load("ppo-clip"), SMALL)
     from rulesmith.meta.lifetime import live
 
@@ -102,6 +115,6 @@ def test_a_search_starts_from_programs_only(tmp_path):
 
     rule_file.write(Objective("net", "drift", arrays=Shapes.drift(timed=True).draw(0, 1.0)), tmp_path / "net.toml")
     with pytest.raises(RulesmithError, match="starts from a program"):
-        discover(replace(CONFIG, init=str(tmp_path / "net.toml")), tmp_path / "run", programs=1)
+        discover(drift.METHOD, replace(CONFIG, init=str(tmp_path / "net.toml")), tmp_path / "run", bound=1)
     with pytest.raises(RulesmithError, match="give an objective"):
-        discover(replace(CONFIG, init="lion"), tmp_path / "run", programs=1)
+        discover(drift.METHOD, replace(CONFIG, init="lion"), tmp_path / "run", bound=1)

@@ -25,7 +25,7 @@ def lives(over, sound=None, returns=None, **fields):
     count = len(over)
     full = dict.fromkeys(Lives._fields, np.zeros(count))
     full |= {"over": np.array(over), "sound": np.ones(count, bool) if sound is None else np.array(sound)}
-    full |= {"returns": np.zeros(count) if returns is None else np.array(returns), "yardstick": np.zeros(count)}
+    full |= {"returns": np.zeros(count) if returns is None else np.array(returns), "yardstick": np.zeros(count), "figures": {}}
     return Lives(**(full | fields))
 
 
@@ -227,10 +227,12 @@ def test_scores_are_what_they_say():
         sound=np.ones(2, bool),
         returns=np.array([1.0, 2.0]),
         yardstick=np.array([3.0, 1.5]),
-        positive_value_loss=np.array([0.1, 0.2]),
-        l1_value_loss=np.array([0.3, 0.4]),
-        value=np.array([0.5, 0.6]),
         best=np.array([4.5, 5.6]),
+        figures={
+            "positive value loss": np.array([0.1, 0.2]),
+            "L1 value loss": np.array([0.3, 0.4]),
+            "value": np.array([0.5, 0.6]),
+        },
     )
     wanted = {
         "algorithmic-regret": [2.0, -0.5],

@@ -22,13 +22,17 @@ from rulesmith.meta.drift_learner import Hyper
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.population import Population, Trials
 from rulesmith.programs.objective import Objective, Shapes
-from rulesmith.results.reporting import run_json
+from rulesmith.results.views import run_json
+from rulesmith.search.config_codec import from_plain, to_plain
 from rulesmith.search.curricula.lifetimes import UniformLifetimes, draw_lifetimes
-from rulesmith.search.methods.objective import ObjectiveConfig, ReturnScale, discover, preset
+from rulesmith.search.method import discover
+from rulesmith.search.methods.objective import METHOD, ObjectiveSearch
+from rulesmith.search.problems.return_scale import ReturnScale
 from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIES, EsSettings, EvolutionStrategy, shaped
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
-TINY = ObjectiveConfig(
+RULESMITH = str(Path(sys.executable).parent / "rulesmith")
+TINY = ObjectiveSearch(
     rule="ta-lpo",
     environments=("Catch-bsuite",),
     horizon=(64, 320),
@@ -65,7 +69,7 @@ def test_pairwise_ranks_say_which_of_a_pair_was_better(seed):
 def test_every_strategy_climbs_a_hill(name):
     start = {"a": np.zeros((2, 2), np.float32), "b": np.zeros(3, np.float32)}
     peak = np.array([0.5, -0.3, 0.2, 0.4, -0.5, 0.1, 0.3])
-    strategy = EvolutionStrategy(EsSettings(name, population=16, sigma=0.2, learning_rate=0.05), start)
+    strategy = EvolutionStrategy(name, EsSettings(population=16, sigma=0.2, learning_rate=0.05), start)
     state = strategy.init(jax.random.key(0))
 
     def distance(tree):
@@ -82,23 +86,23 @@ def test_every_strategy_climbs_a_hill(name):
 
 
 def test_antithetic_pairs_are_half_a_population_apart():
-    strategy = EvolutionStrategy(EsSettings(population=8, sigma=0.3), {"a": np.ones(4, np.float32)})
+    strategy = EvolutionStrategy("open-es", EsSettings(population=8, sigma=0.3), {"a": np.ones(4, np.float32)})
     drawn = np.asarray(strategy.ask(strategy.init(jax.random.key(0)), jax.random.key(1))["a"])[:-1] - 1
     np.testing.assert_allclose(drawn[:4], -drawn[4:], atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("settings", "size", "says"),
+    ("name", "settings", "size", "says"),
     [
-        (EsSettings("open-se"), 3, "did you mean 'open-es'"),
-        (EsSettings("snes", ranks="pairwise"), 3, "pairwise ranks need antithetic pairs"),
-        (EsSettings("cma-es"), 5000, "full covariance matrix"),
-        (EsSettings(population=7), 3, "even numbers"),
+        ("open-se", EsSettings(), 3, "did you mean 'open-es'"),
+        ("snes", EsSettings(ranks="pairwise"), 3, "pairwise ranks need antithetic pairs"),
+        ("cma-es", EsSettings(), 5000, "full covariance matrix"),
+        ("open-es", EsSettings(population=7), 3, "even numbers"),
     ],
 )
-def test_strategies_that_cannot_work_are_refused(settings, size, says):
+def test_strategies_that_cannot_work_are_refused(name, settings, size, says):
     with pytest.raises(RulesmithError) as caught:
-        EvolutionStrategy(settings, {"a": np.zeros(size, np.float32)})
+        EvolutionStrategy(name, settings, {"a": np.zeros(size, np.float32)})
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -168,10 +172,10 @@ def whole(directory):
 
 @pytest.mark.parametrize("name", ["open-es", "pgpe", "snes"])
 def test_a_run_is_a_function_of_its_config_whatever_stops_it(name, tmp_path):
-    config = replace(TINY, es=replace(TINY.es, name=name))
-    discover(config, tmp_path / "a", generations=5)
-    for generations in (1, 3, 5):
-        discover(config, tmp_path / "b", generations=generations, resume=generations > 1)
+    config = replace(TINY, strategy=name)
+    discover(METHOD, config, tmp_path / "a", bound=5)
+    for bound in (1, 3, 5):
+        discover(METHOD, config, tmp_path / "b", bound=bound, resume=bound > 1)
     assert whole(tmp_path / "a") == whole(tmp_path / "b")
     rule = load(tmp_path / "a")
     assert rule.timed
@@ -188,7 +192,7 @@ def test_pairwise_runs_and_lpg_and_several_environments(tmp_path):
         agent={"workers": 4, "steps": 8},
         es=EsSettings(population=4, ranks="pairwise"),
     )
-    discover(config, tmp_path / "run", generations=2)
+    discover(METHOD, config, tmp_path / "run", bound=2)
     assert load(tmp_path / "run").kind == "lpg"
     assert run_json(tmp_path / "run", stats=True)["stats"]["env_steps_per_second"] > 0
 
@@ -199,7 +203,7 @@ def test_normalized_returns():
 
 
 def test_a_candidate_that_diverges_is_the_worst_and_stops_nothing(tmp_path):
-    discover(replace(TINY, es=replace(TINY.es, sigma=1e30)), tmp_path / "run", generations=2)
+    discover(METHOD, replace(TINY, es=replace(TINY.es, sigma=1e30)), tmp_path / "run", bound=2)
     curve = run_json(tmp_path / "run", stats=False)["curve"]
     assert len(curve) == 2
     assert curve[0]["diverged"] > 0
@@ -219,7 +223,7 @@ def test_a_candidate_that_diverges_is_the_worst_and_stops_nothing(tmp_path):
 )
 def test_runs_that_cannot_work_are_refused_before_anything_is_written(changes, says, tmp_path):
     with pytest.raises(RulesmithError) as caught:
-        discover(replace(TINY, **changes), tmp_path / "run", generations=1)
+        discover(METHOD, replace(TINY, **changes), tmp_path / "run", bound=1)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -228,22 +232,21 @@ def test_runs_that_cannot_work_are_refused_before_anything_is_written(changes, s
 def test_presets():
     for name in ("demo", "standard", "paper"):
         for rule in ("lpo", "ta-lpo", "lpg", "ta-lpg"):
-            config, minutes = preset(name, rule)
-            assert config.rule == rule
-            assert minutes > 0
-            kept = json.loads(json.dumps(config.to_dict()))
-            assert json.loads(json.dumps(ObjectiveConfig.from_dict(kept).to_dict())) == kept
+            preset = METHOD.preset(name, rule)
+            assert preset.config.rule == rule
+            assert preset.minutes > 0
+            kept = json.loads(json.dumps(to_plain(preset.config)))
+            assert from_plain(ObjectiveSearch, kept) == preset.config
+            assert preset.config.horizon[0] == (1.28e4 if rule.endswith("lpg") else preset.config.horizon[0])
     with pytest.raises(RulesmithError, match="did you mean 'ta-lpo'"):
-        preset("demo", "ta-lp")
+        METHOD.check(METHOD.preset("demo", "ta-lp").config)
 
 
 def command(*words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "rulesmith", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen([RULESMITH, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-ARGUMENTS = ("--rule", "lpo", "--env", "Catch-bsuite", "--horizon", "6e2:2e3", "--population", "4", "--devices", "1")
+ARGUMENTS = ("--rule", "lpo", "--env", "Catch-bsuite", "--horizon", "6e2:2e3", "--es.population", "4", "--devices", "1")
 
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
@@ -287,18 +290,17 @@ def test_two_hosts_find_what_one_finds(tmp_path):
         (["--hosts", "2/2@x:1"], "I from 0 to N - 1"),
         (["--rule", "ta-lp"], "did you mean 'ta-lpo'"),
         (["--env", "CartPole-v9"], "did you mean 'CartPole-v1'"),
-        (["--horizon", "much"], "give LOW:HIGH"),
         (["--horizon", "1:2"], "shorter than one update"),
         (["--strategy", "cma-es", "--rule", "lpg"], "pairwise ranks need antithetic pairs"),
         (["--strategy", "cma-es", "--rule", "lpg", "--ranks", "centred"], "full covariance"),
         (["--generations", "0"], "above 0"),
-        (["--resume", "--env", "CartPole-v1", "--out", "x"], "no effect with --resume"),
+        (["--rule", "symbolic"], "`discover drift`"),
         (["--resume", "--out", "nowhere"], "no run here"),
     ],
 )
 def test_bad_options_get_one_line(words, says, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "rulesmith", "discover", "objective", *words],
+        [RULESMITH, "discover", "objective", *words],
         capture_output=True,
         text=True,
         cwd=tmp_path,

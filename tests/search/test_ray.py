@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from rulesmith import RulesmithError
-from rulesmith.results.reporting import run_json
-from rulesmith.search.methods.symbolic import Cluster, SymbolicConfig, discover
+from rulesmith.results.views import run_json
+from rulesmith.search.method import Workers, discover
+from rulesmith.search.methods.symbolic import METHOD, Symbolic
 from rulesmith.search.ray_executor import RayPool
 
 ray = pytest.importorskip("ray")
@@ -69,9 +70,9 @@ def test_results_come_in_order_and_a_killed_worker_loses_nothing(nodes, tmp_path
 
 
 def test_a_search_on_ray_finds_what_the_pool_finds(nodes, tmp_path):
-    config = SymbolicConfig(tasks=("iris-mlp-2k",), seeds=1, population=8, tournament=3, batch=8)
-    discover(config, tmp_path / "pool", programs=25, workers=2)
-    discover(config, tmp_path / "ray", programs=25, cluster=Cluster(nodes.address))
+    config = Symbolic(tasks=("iris-mlp-2k",), seeds=1, population=8, tournament=3, batch=8)
+    discover(METHOD, config, tmp_path / "pool", bound=25, resources=Workers(2))
+    discover(METHOD, config, tmp_path / "ray", bound=25, resources=Workers(ray=True, address=nodes.address))
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in ("pool", "ray")]
     assert whole[0] == whole[1]
 

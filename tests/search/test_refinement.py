@@ -1,6 +1,7 @@
 """Refinement: who takes part in the funnel, what removal does to a program, and a whole one on tiny tasks."""
 
 import io
+import json
 import math
 from pathlib import Path
 
@@ -11,23 +12,22 @@ from rich.console import Console
 from rulesmith import Program, RulesmithError, load
 from rulesmith.programs import rule_file
 from rulesmith.results.html import write_report
-from rulesmith.results.refinement_text import overfitting, refinement_text
-from rulesmith.results.reporting import run_text
-from rulesmith.search.executors import Here
+from rulesmith.results.views import run_json, run_text
+from rulesmith.results.views.refinement import overfitting
+from rulesmith.search.method import Workers, discover
+from rulesmith.search.methods import symbolic
 from rulesmith.search.methods.refinement import (
+    METHOD,
     Finalist,
     Refined,
-    RefinementConfig,
-    _moved,
+    Refinement,
     finalists_of,
     keep_selection,
-    refine,
-    refined_rule,
-    refinement_evaluator,
-    shorter,
+    refined,
 )
-from rulesmith.search.methods.symbolic import WARM_START, SymbolicConfig, discover
+from rulesmith.search.methods.symbolic import WARM_START
 from rulesmith.search.program_store import ProgramStore
+from rulesmith.search.strategies.refining import moved, shorter
 
 EVIDENCE = Path(rulesmith.__file__).parent / "results" / "evidence"
 TASKS = ("iris-mlp-2k",)
@@ -42,9 +42,15 @@ def update(w, g, m, lr):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("refine") / "run"
-    config = SymbolicConfig(tasks=("digits-mlp-2k",), seeds=1, population=20, tournament=5, batch=16)
-    discover(config, directory, programs=161, workers=2)
+    config = symbolic.Symbolic(tasks=("digits-mlp-2k",), seeds=1, population=20, tournament=5, batch=16)
+    discover(symbolic.METHOD, config, directory, bound=161, resources=Workers(2))
     return directory
+
+
+def small(run):
+    """Return a small refinement of a run, with two rounds of the funnel."""
+    sizes = {"finalists": 4, "rounds": 1, "trials": 3, "seeds": 1, "batch": 2}
+    return Refinement((run,), TASKS, ("breast-cancer-mlp-2k",), name="tiny", **sizes)
 
 
 def test_finalists_are_the_best_and_those_that_once_were(run):
@@ -52,7 +58,7 @@ def test_finalists_are_the_best_and_those_that_once_were(run):
         rows, (only,) = finalists_of(store, 8), finalists_of(store, 1)
         archive = store.archive()
         best, leaders = math.inf, []
-        for candidate, score, _ in store.candidates():
+        for candidate, score in store.candidates():
             if score.complete and score.fitness < best:
                 best = score.fitness
                 leaders.append(candidate.program.digest)
@@ -78,11 +84,11 @@ def test_constants_move_and_nothing_else_does():
     import random
 
     program = Program.parse(WARM_START)
-    moved = _moved(program, 0.5, random.Random(1))
-    assert [s.function for s in moved.statements] == [s.function for s in program.statements]
+    changed = moved(program, 0.5, random.Random(1))
+    assert [s.function for s in changed.statements] == [s.function for s in program.statements]
     pairs = [
         (a, b)
-        for s, t in zip(program.statements, moved.statements, strict=True)
+        for s, t in zip(program.statements, changed.statements, strict=True)
         for a, b in zip(s.operands, t.operands, strict=True)
     ]
     assert all(a == b for a, b in pairs if isinstance(a, str))
@@ -92,49 +98,71 @@ def test_constants_move_and_nothing_else_does():
 
 
 def test_a_run_is_refined_to_a_rule(run, tmp_path):
-    executor, heard = Here(refinement_evaluator), []
-    config = RefinementConfig(funnel=(TASKS, ("breast-cancer-mlp-2k",)), finalists=4, rounds=1, trials=3, seeds=1)
-    result = refine([run], config, executor, heard.append)
+    discover(METHOD, small(run), tmp_path / "ref", resources=Workers(2))
+    with ProgramStore.open(tmp_path / "ref") as store:
+        result = refined(store)
+    assert result.phase == "done"
     assert len(result.finalists[0].rounds) == 2
     assert [len(row.rounds) for row in result.finalists].count(2) == math.ceil(len(result.finalists) / 4)
     first, tuned, _ = result.fitness
     assert tuned <= first == result.finalists[0].rounds[-1]
     assert len(result.program.statements) <= len(result.finalists[0].program.statements)
-    rule = refined_rule(result, "tiny")
+    rule = load(tmp_path / "ref")
     path = tmp_path / "tiny.toml"
     rule_file.write_text(path, rule_file.dumps(rule))
     again = load(path)
     assert again.program.digest == result.program.digest
     assert again.provenance["origin"] == "rulesmith"
-    assert refinement_text(result)
     assert again.evidence["lineage"][0].startswith("0 start")
     assert len(again.evidence["finalists_of_its_run"]) == len(result.finalists)
-    keep_selection(result, config)
+    assert shown(tmp_path / "ref").count("fitness without it") == 1
     with ProgramStore.open(run) as store:
         kept = store.fact("selection")
     assert kept["tasks"] == list(TASKS)
     assert [row[0] for row in kept["finalists"]] == sorted(row.index for row in result.finalists)
-    console = Console(record=True, width=200, file=io.StringIO())
-    console.print(run_text(run))
-    assert "on iris-mlp-2k" in console.export_text()
+    assert "on iris-mlp-2k" in shown(run)
     write_report(run, tmp_path / "report.html")
     assert "on selection tasks" in (tmp_path / "report.html").read_text()
+    write_report(tmp_path / "ref", tmp_path / "report.html")
+    assert "fitness without it" in (tmp_path / "report.html").read_text()
     for comparison, figure in (("root-momentum", "performance profile"), ("lpg-small", "entropy of the policy")):
         write_report(run, tmp_path / "report.html", EVIDENCE / f"{comparison}.json")
         assert figure in (tmp_path / "report.html").read_text()
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(RulesmithError, match="not what `rulesmith compare --json` writes"):
         write_report(run, tmp_path / "report.html", tmp_path / "other.json")
-    with ProgramStore.open(run, write=True):
-        keep_selection(result, config, heard.append)
+    heard = []
+    with ProgramStore.open(run, write=True), ProgramStore.open(tmp_path / "ref") as store:
+        keep_selection(store, heard.append)
     assert "another run is writing here" in heard[-1]
-    assert any("constants" in line for line in heard)
+
+
+def test_a_refinement_that_was_stopped_again_and_again_ends_as_one_never_stopped(run, tmp_path):
+    discover(METHOD, small(run), tmp_path / "whole", resources=Workers(1))
+    steps = 0
+    while steps < 60:
+        steps += 1
+        again = (tmp_path / "cut").exists()
+        discover(METHOD, small(run), tmp_path / "cut", bound=steps, resume=again, resources=Workers(2))
+        with ProgramStore.open(tmp_path / "cut") as store:
+            if refined(store).phase == "done":
+                break
+    assert steps > 5
+    whole, cut = (json.dumps(run_json(tmp_path / name, stats=False)) for name in ("whole", "cut"))
+    assert whole == cut
+    assert rule_file.dumps(load(tmp_path / "whole")) == rule_file.dumps(load(tmp_path / "cut"))
+
+
+def shown(directory):
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(run_text(directory))
+    return console.export_text()
 
 
 def test_the_searchs_own_order_is_held_against_the_funnels():
     program = Program.parse(WARM_START)
-    rows = [Finalist("r", i, program, 0.7 + 0.01 * i, (1.5 - 0.1 * i,)) for i in range(6)]
-    result = Refined(rows, [], program, (1.0, 1.0, 1.0), 0.1, [])
+    rows = [Finalist("r", i, program, 0.7 + 0.01 * i, [], (1.5 - 0.1 * i,)) for i in range(6)]
+    result = Refined(rows, program, (1.0, 1.0, 1.0), 0.1, (), "done")
     text = overfitting(result)
     assert "-1.000" in text
     assert "the search's best has 1.5000 on selection tasks, the chosen one 1.0000" in text
@@ -143,6 +171,9 @@ def test_the_searchs_own_order_is_held_against_the_funnels():
 
 def test_only_runs_over_optimizers_are_refined(tmp_path):
     with pytest.raises(RulesmithError, match="no run here"):
-        refine([tmp_path], RefinementConfig(), Here(refinement_evaluator))
+        discover(METHOD, Refinement((tmp_path,)), tmp_path / "ref")
     with pytest.raises(RulesmithError, match="did you mean 'selection'"):
-        refine([tmp_path], RefinementConfig(funnel=(("selectio",),)), Here(refinement_evaluator))
+        discover(METHOD, Refinement((tmp_path,), ("selectio",)), tmp_path / "ref")
+    with pytest.raises(RulesmithError, match="rule name '2024'"):
+        discover(METHOD, Refinement((tmp_path,), name="2024"), tmp_path / "ref")
+    assert not (tmp_path / "ref").exists()

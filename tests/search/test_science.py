@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 from rulesmith import Program, load
 from rulesmith.programs.fingerprint import fingerprint
-from rulesmith.search.methods.symbolic import discover, preset
+from rulesmith.search.method import discover
+from rulesmith.search.methods.symbolic import METHOD
 from rulesmith.search.program_store import ProgramStore as Store
 
 pytestmark = pytest.mark.slow
 
 
 def best(directory, **changes):
-    discover(replace(preset("demo")[0], **changes), directory, programs=2500)
+    discover(METHOD, replace(METHOD.preset("demo").config, **changes), directory, bound=2500)
     with Store.open(directory) as store:
         return store.archive()[0].fitness
 

@@ -18,19 +18,23 @@ from rulesmith.meta.score import Score
 from rulesmith.programs import Statement
 from rulesmith.programs.analysis import check
 from rulesmith.programs.program import number_temporaries
-from rulesmith.results.reporting import run_json
+from rulesmith.results.views import run_json
 from rulesmith.search.archive import Entry, merge, pareto
 from rulesmith.search.candidates import Candidate, Feedback
 from rulesmith.search.curricula.fixed import Fixed
 from rulesmith.search.engine import initial, run
 from rulesmith.search.executors import Here, Pool
-from rulesmith.search.methods.symbolic import PRESETS, WARM_START, Symbolic, SymbolicConfig, make_strategy
+from rulesmith.search.method import Preset, jax_flags
+from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic
 from rulesmith.search.mutation import MUTATIONS, Limits, inlined, mutate
+from rulesmith.search.problems.programs import ProgramProblem
 from rulesmith.search.program_store import ProgramStore as Store
 from rulesmith.search.store import FILE
+from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES, program_strategy
 
 START = Program.parse(WARM_START)
-CONFIG = SymbolicConfig(population=20, tournament=5, batch=16, restart=150, tasks=("iris-mlp-2k",))
+RULESMITH = str(Path(sys.executable).parent / "rulesmith")
+CONFIG = Symbolic(population=20, tournament=5, batch=16, restart=150, tasks=("iris-mlp-2k",))
 
 
 def pretend(job):
@@ -54,16 +58,22 @@ def build_crashing():
     return crash
 
 
+def scored_by(executor):
+    """Return the problem whose scores an executor gives."""
+    return ProgramProblem(lambda candidates, tasks: executor.map([("score", c.program.to_text()) for c in candidates]))
+
+
 def search(directory, programs, executor, strategy="evolution", resume=False):
     config = replace(CONFIG, strategy=strategy)
-    parts = make_strategy(config, START), Fixed(("t",)), Symbolic(executor, None)
+    parts = program_strategy(config, START), Fixed(("t",)), scored_by(executor)
     key = jax.random.key(config.seed)
-    facts = {"config": config.__dict__, "method": "symbolic", "start": WARM_START}
+    facts = {"config": config.__dict__, "method": "symbolic", "start": WARM_START, "flags": jax_flags()}
     with Store.open(directory, write=True) if resume else Store.create(directory, facts) as store:
-        step, states = store.resume() or (0, initial(*parts, key))
+        first = initial(*parts, key)
+        step, states = store.resume(first) or (0, first)
 
-        def until(_, states):
-            return states.strategy.proposed >= programs
+        def until(*_):
+            return store.done() >= programs
 
         run(*parts, key=key, states=states, step=step, until=until, observers=[store])
     return json.dumps(run_json(directory, stats=False))
@@ -121,7 +131,7 @@ def test_archive_and_front():
     assert [e.candidate.index for e in archive] == [7, 5, 2, 3, 0, 4]  # 1 as fit as 5 and longer, 6 was stopped
 
 
-@pytest.mark.parametrize("strategy", ["evolution", "random", "constants"])
+@pytest.mark.parametrize("strategy", PROGRAM_STRATEGIES)
 def test_a_run_is_a_function_of_its_config_whatever_stops_it(strategy, tmp_path):
     here = Here(build_pretend)
     whole = search(tmp_path / "a", 400, here, strategy)
@@ -166,12 +176,12 @@ def test_equal_programs_are_trained_once():
             calls.extend(items)
             return super().map(items)
 
-    problem = Symbolic(Counting(build_pretend), None)
+    problem = scored_by(Counting(build_pretend))
     square, product = (
         Program.parse(f"def update(g, m, lr):\n m = {x}\n return lr * m, m") for x in ("square(g)", "g * g")
     )
     candidates = [Candidate(i, p, None, "start", 0, p.digest, 2) for i, p in enumerate((square, product, square))]
-    feedback = problem.evaluate({}, candidates, None, None).feedback
+    feedback = problem.evaluate(problem.init(None), candidates, None, None).feedback
     assert [f.source for f in feedback] == ["evaluated", "fingerprint", "digest"]
     assert len(calls) == 1
     assert len({f.score.fitness for f in feedback}) == 1
@@ -208,11 +218,11 @@ def test_faults_of_a_store_are_one_line(tmp_path):
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
     search(tmp_path / "run", 20, Here(build_pretend))
     before = run_json(tmp_path / "run", stats=False)
-    parts = make_strategy(CONFIG, START), Fixed(("t",)), Symbolic(Here(build_pretend), None)
+    parts = program_strategy(CONFIG, START), Fixed(("t",)), scored_by(Here(build_pretend))
     with Store.open(tmp_path / "run", write=True) as store:
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
-        found = store.resume()
+        found = store.resume(initial(*parts, jax.random.key(0)))
         assert found
         with pytest.raises(RulesmithError, match="disk is full"):
             run(
@@ -228,7 +238,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
 
 def command(*words, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "rulesmith", *words],
+        [RULESMITH, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -280,6 +290,10 @@ def _programs(directory):
 
 
 def test_presets_are_valid():
-    for config, minutes in PRESETS.values():
-        make_strategy(config, START)
-        assert minutes > 0
+    for name in ("demo", "standard", "paper"):
+        preset = METHOD.preset(name)
+        assert isinstance(preset, Preset)
+        assert METHOD.check(preset.config)["start"]
+        assert preset.minutes > 0
+    with pytest.raises(RulesmithError, match="did you mean 'demo'"):
+        METHOD.preset("demoo")

@@ -10,9 +10,10 @@ import pytest
 from rulesmith import Program, RulesmithError
 from rulesmith.meta.fitness import AdamWReference, Fitness, Leader, Protocol
 from rulesmith.meta.score import Score
-from rulesmith.results.reporting import run_json
+from rulesmith.results.views import run_json
 from rulesmith.search.curricula.task_order import TaskOrder
-from rulesmith.search.methods.symbolic import WARM_START, SymbolicConfig, discover, make_curriculum
+from rulesmith.search.method import Workers, discover
+from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic, make_curriculum
 
 TASKS = ("digits-mlp-2k", "digits-autoencoder-2k")
 
@@ -92,19 +93,21 @@ def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
 
 
 def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
-    config = SymbolicConfig(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
-    discover(config, tmp_path / "a", programs=31, workers=1)
+    config = Symbolic(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
+    discover(METHOD, config, tmp_path / "a", bound=31, resources=Workers(1))
     for programs in (13, 31):
-        discover(config, tmp_path / "b", programs=programs, workers=1, resume=(tmp_path / "b").exists())
+        again = (tmp_path / "b").exists()
+        discover(METHOD, config, tmp_path / "b", bound=programs, resources=Workers(1), resume=again)
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
     assert whole[0] == whole[1]
 
 
 def test_programs_scored_in_groups_are_scored_alike(tmp_path):
-    config = SymbolicConfig(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6)
+    config = Symbolic(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6)
     found = []
     for name, memory, workers in (("a", 0.0, 1), ("b", 1e-9, 2)):  # so little memory is one program at once
-        discover(replace(config, memory=memory), tmp_path / name, programs=19, workers=workers)
+        made = replace(config, memory=memory)
+        discover(METHOD, made, tmp_path / name, bound=19, resources=Workers(workers))
         found.append({**run_json(tmp_path / name, stats=False), "config": None})
     assert found[0] == found[1]
     assert found[0]["hall_of_fame"]
@@ -112,4 +115,4 @@ def test_programs_scored_in_groups_are_scored_alike(tmp_path):
 
 def test_one_task_is_no_curriculum():
     with pytest.raises(RulesmithError, match="name more --tasks"):
-        make_curriculum(SymbolicConfig(tasks=TASKS[:1], curriculum="regret"))
+        make_curriculum(Symbolic(tasks=TASKS[:1], curriculum="regret"))

@@ -1,0 +1,120 @@
+"""One optimizer judged on one supervised task: tuned on validation data, then run on seeds that tuning has not seen.
+
+The claim is the test loss at the end of the schedule; beside it stands what the optimizer does on the way (`measures`)
+and what it costs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ..envs.tasks import Task
+from .contestants import Contestant
+from .judging import Verdict, plain, plain_list
+from .measures import watch
+from .training import Trainer
+from .tuning import TUNING_SEEDS, tried
+
+FIRST_SEED = 2000
+"""Seeds of the claim begin here: those of searches and of tuning are others."""
+BASIN = 1.05
+"""A setting is in the basin if its loss is at most this times the best."""
+_TIMED_STEPS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerVerdict(Verdict):
+    """An optimizer on a supervised task: its `results` are test losses at the end, its `curve` validation losses.
+
+    Attributes:
+        basin: share of the trials within `BASIN` of the best loss.
+        update_size: see `measures.Watched`; means over seeds, as are the next three.
+        sign_agreement: how many weights move against their gradient's sign.
+        sharpness: of the loss at the end.
+        sparsity: of the weights at the end.
+        state_bytes: that the optimizer's state takes, for each weight.
+        step_seconds: of an update, without the gradient.
+        adamw_seconds: the same of `optax.adamw`, measured beside it.
+    """
+
+    basin: float
+    update_size: float | None
+    sign_agreement: float | None
+    sharpness: float | None
+    sparsity: float | None
+    state_bytes: float
+    step_seconds: float
+    adamw_seconds: float
+
+
+def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int) -> OptimizerVerdict:
+    """Tune an optimizer on a task, and run it at its best setting.
+
+    Args:
+        contestant: the optimizer.
+        task: what it trains.
+        trials: settings tried, with `TUNING_SEEDS` seeds each.
+        seeds: runs at the best setting, from seed `FIRST_SEED` on.
+    """
+    trainer = Trainer(task, runs=TUNING_SEEDS)
+    found = tried(contestant.rule, contestant.ranges, task, trials=trials, seeds=TUNING_SEEDS, trainer=trainer)
+    losses = np.array([validation for _, validation, _ in found])
+    best = found[int(np.argmin(losses))][0]
+    options = {name: value for name, value in best.items() if name != "learning_rate"}
+    make = contestant.make(options)
+
+    @jax.jit
+    def run(weights: Any, batches: Any, key: Any) -> Any:
+        return watch(task, make, weights, batches, jnp.float32(best["learning_rate"]), key)
+
+    runs = [run(*trainer.seed(seed), jax.random.key(seed)) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    watched = jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
+    weights, _ = trainer.seed(FIRST_SEED)
+    own, adamw = (make(lambda _: jnp.float32(1e-3), jnp.int32(task.steps)), optax.adamw(1e-3))
+    state = jax.eval_shape(own.init, weights)
+    means = {
+        name: plain(getattr(watched, name).mean())
+        for name in ("update_size", "sign_agreement", "sharpness", "sparsity")
+    }
+    return OptimizerVerdict(
+        task=task.name,
+        setting=best,
+        tuning=[[setting, plain(validation)] for setting, validation, _ in found],
+        results=plain_list(watched.test),
+        curve=plain_list(watched.validation.mean(axis=0)),
+        basin=float((losses <= BASIN * losses.min()).mean()) if np.isfinite(losses).any() else 0.0,
+        **means,
+        state_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) / task.parameters,
+        step_seconds=_seconds(own, weights),
+        adamw_seconds=_seconds(adamw, weights),
+    )
+
+
+def _seconds(transform: optax.GradientTransformation, weights: Any) -> float:
+    """Return the least time of an update, of a few loops of them."""
+    gradients = jax.tree.map(lambda w: jnp.asarray(w) * 0.01 + 1e-3, weights)
+
+    @jax.jit
+    def loop(weights: Any, state: Any) -> Any:
+        def step(_: Any, carry: Any) -> Any:
+            weights, state = carry
+            updates, state = transform.update(gradients, state, weights)
+            return optax.apply_updates(weights, updates), state
+
+        return jax.lax.fori_loop(0, _TIMED_STEPS, step, (weights, state))
+
+    start = (jax.tree.map(jnp.asarray, weights), transform.init(weights))
+    jax.block_until_ready(loop(*start))
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        jax.block_until_ready(loop(*start))
+        times.append(time.perf_counter() - began)
+    return min(times) / _TIMED_STEPS

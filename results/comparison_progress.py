@@ -1,0 +1,200 @@
+"""How a comparison says what it works on, how much is done, and how long the rest will take.
+
+`Workload` is the pure part: which jobs are done, in work and waiting, and from that the time left. `reporting` shows
+it: on a terminal as a bar, elsewhere as lines, one for each judgement and one whenever `SILENCE` seconds were silent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+SILENCE = 10.0
+"""Seconds without a line after which one says what is in work."""
+
+
+class Costed(Protocol):
+    """A piece of work: what it is called, and what it costs in any unit that all share."""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def cost(self) -> float:
+        """How long it takes, relative to the others."""
+        ...
+
+
+class Workload:
+    """Jobs that are taken in their order by so many workers.
+
+    Args:
+        jobs: in the order in which workers take them.
+        at_once: workers.
+        now: the clock when work begins, in seconds.
+    """
+
+    def __init__(self, jobs: Sequence[Costed], at_once: int, now: float) -> None:
+        self.total = len(jobs)
+        self._waiting = list(jobs)
+        self._begun: dict[Costed, float] = {}
+        self._at_once = max(1, at_once)
+        self._done_cost = self._done_seconds = 0.0
+        self._take(now)
+
+    def _take(self, now: float) -> None:
+        while self._waiting and len(self._begun) < self._at_once:
+            self._begun[self._waiting.pop(0)] = now
+
+    def finish(self, job: Costed, now: float) -> None:
+        """Note that a job is done; its worker takes the next."""
+        begun = self._begun.pop(job, None)
+        if begun is None:  # it was taken out of turn, after a worker was lost
+            self._waiting.remove(job)
+            begun = now
+        self._done_cost += job.cost
+        self._done_seconds += now - begun
+        self._take(now)
+
+    @property
+    def done(self) -> int:
+        """How many jobs are done."""
+        return self.total - len(self._begun) - len(self._waiting)
+
+    @property
+    def share(self) -> float:
+        """Share of the whole cost that is done, from 0 to 1."""
+        rest = sum(job.cost for job in (*self._begun, *self._waiting))
+        return self._done_cost / (self._done_cost + rest) if self.total else 1.0
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return about how long the rest takes, judged by the jobs that are done; None before any is."""
+        if not self._begun:
+            return 0.0
+        if not self._done_seconds:
+            return None
+        speed = self._done_cost / self._done_seconds  # of one worker
+        # A job that takes longer than thought is taken to be nearly done.
+        begun = [max(job.cost / speed - (now - since), 0.1 * job.cost / speed) for job, since in self._begun.items()]
+        rest = [*begun, *(job.cost / speed for job in self._waiting)]
+        return max(sum(rest) / min(self._at_once, len(rest)), *rest)
+
+    def summary(self, now: float) -> str:
+        """Return how many jobs are done, and the time left, in words."""
+        return f"{self.done} of {self.total} done, {_left(self.seconds_left(now))}"
+
+    def working_on(self) -> str:
+        """Return what is in work, in words."""
+        labels = [job.label for job in self._begun]
+        more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+        return f"working on: {'; '.join(labels[:3])}{more}"
+
+
+def _left(seconds: float | None) -> str:
+    """Return a time to go in words."""
+    if seconds is None:
+        return "time left not known before the first is done"
+    if seconds < 60:
+        return "less than a minute left" if seconds else "none left"
+    if seconds < 5400:
+        minutes = round(seconds / 60)
+        return f"about {minutes} minute{'s' if minutes > 1 else ''} left"
+    return f"about {seconds / 3600:.1f} hours left"
+
+
+@contextlib.contextmanager
+def reporting(
+    jobs: Sequence[Costed], at_once: int, status: Callable[[str], None] | None, first: str
+) -> Iterator[Callable[[Costed, str], None]]:
+    """Show how work goes on, and yield the function to be called with each job that is done and a line about it.
+
+    Args:
+        jobs: see `Workload`.
+        at_once: see `Workload`.
+        status: is told lines, in one thread at a time, instead of standard error.
+        first: the line before work begins.
+    """
+    from rich.console import Console
+
+    load = Workload(jobs, at_once, time.monotonic())
+    console = Console(stderr=True, highlight=False)
+    if status is None and console.is_terminal and not console.is_jupyter:
+        console.print(first)
+        shown = _bar(load, console)
+    else:
+        say = status or _to_stderr
+        say(first)
+        shown = _lines(load, say)
+    with shown as finished:
+        yield finished
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _lines(load: Workload, say: Callable[[str], None]) -> Iterator[Callable[[Costed, str], None]]:
+    lock, over = threading.Lock(), threading.Event()
+    spoken = time.monotonic()
+
+    def finished(job: Costed, line: str) -> None:
+        nonlocal spoken
+        with lock:
+            spoken = time.monotonic()
+            load.finish(job, spoken)
+            say(f"{line}; {load.summary(spoken)}")
+
+    def tick() -> None:
+        nonlocal spoken
+        while not over.wait(max(0.01, spoken + SILENCE - time.monotonic())):
+            with lock:
+                now = time.monotonic()
+                if now - spoken >= SILENCE and not over.is_set():
+                    say(f"{load.working_on()}; {load.summary(now)}")
+                    spoken = now
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    if load.total:
+        ticker.start()
+    try:
+        yield finished
+    finally:
+        over.set()
+        if load.total:
+            ticker.join()
+
+
+@contextlib.contextmanager
+def _bar(load: Workload, console: Any) -> Iterator[Callable[[Costed, str], None]]:
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    lock = threading.Lock()  # the bar is drawn by a thread of its own
+
+    class Words(ProgressColumn):
+        """What is in work, how much is done, and the time left; asked for whenever the bar is drawn."""
+
+        def render(self, task: Any) -> Text:
+            """Return the words."""
+            with lock:
+                words = f"{load.summary(time.monotonic())}; {load.working_on()}"
+            return Text(words, overflow="ellipsis", no_wrap=True)
+
+    columns = (SpinnerColumn(), TimeElapsedColumn(), BarColumn(20), Words())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+        bar = progress.add_task("", total=1.0)
+
+        def finished(job: Costed, line: str) -> None:
+            with lock:
+                load.finish(job, time.monotonic())
+            progress.console.print(line)
+            progress.update(bar, completed=load.share)
+
+        yield finished

@@ -1,0 +1,145 @@
+"""What `rulesmith compare` prints: results by task, the statistics over all tasks, and what each kind tells beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from .comparison import Comparison, result_words
+from .layout import table
+from .objective_comparison import ObjectiveComparison
+from .optimizer_comparison import PROFILE, OptimizerComparison
+
+
+def comparison_text(found: Comparison) -> Group:
+    """Return a comparison for the terminal."""
+    if isinstance(found, OptimizerComparison):
+        parts = _of_optimizers(found)
+    else:
+        assert isinstance(found, ObjectiveComparison)
+        parts = _of_objectives(found)
+    return Group(*[item for part in parts for item in (part, Text())][:-1])
+
+
+def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
+    tuned = "; ".join(
+        f"{name}: " + ", ".join(f"{key} {low:g} to {high:g}" for key, (low, high) in ranges.items())
+        for name, ranges in found.ranges.items()
+    )
+    note = (
+        f"{found.seeds} seeds each, test losses at the end of the schedule, after {found.trials} settings tried of "
+        f"every optimizer on every task. Tuned: {tuned}.\n"
+        "Brackets are 95% stratified bootstrap intervals over the seeds of both sides; ± is the standard error of the "
+        "mean; a diverged run counts as a thousand times AdamW's worst."
+    )
+    base = found.losses(found.baseline)
+
+    def wins(name: str) -> str:
+        return f"{int((found.losses(name).mean(axis=1) < base.mean(axis=1)).sum())} of {len(base)} tasks"
+
+    def reaches(name: str) -> str:
+        shares = [found.steps_to_baseline(name, i) for i in range(len(found.tasks))]
+        reached = [share for share in shares if share is not None]
+        return f"{np.median(reached):.0%} of its steps, on {len(reached)} tasks" if reached else "never"
+
+    overall = _overall(found, "optimizer", {"wins on": wins, "reaches AdamW's loss after": reaches}, of_baseline=False)
+    parts = [_results(found, {"weights": "{:,}"}, 4), overall]
+    if len(found.scales()) > 1:
+        parts.append(_scales(found))
+    return [*parts, _profile(found), _measures(found), Text(note)]
+
+
+def _of_objectives(found: ObjectiveComparison) -> list[Table | Text]:
+    agent = ", ".join(f"{name} {value}" for name, value in found.agent.items()) or "the reference settings"
+    learned = zip(found.tasks, found.learned(), strict=True)
+    flat = [f"{env} at {steps:,.0f} steps" for (env, steps), stands_out in learned if not stands_out]
+    note = (
+        f"{found.seeds} seeds each, after {found.trials} settings tried of every rule on every task; agents: {agent}.\n"
+        "Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean return."
+    )
+    if flat:
+        note += f"\nPPO learned nothing that stands out from noise, so scores say little, in {', '.join(flat)}."
+
+    def as_good(name: str) -> str:
+        return f"{(found.scores(name) >= 1.0 - 1e-9).mean():.0%} of runs"
+
+    overall = _overall(found, "rule", {"at least as good as PPO in": as_good}, of_baseline=True)
+    return [_results(found, {"steps": "{:,.0f}", "random": "{:.2f}"}, 2), overall, Text(note)]
+
+
+def _results(found: Comparison, numbers: Mapping[str, str], decimals: int) -> Table:
+    """Return the results by task.
+
+    Args:
+        found: the comparison.
+        numbers: how facts of a task that are numbers are written, by name.
+        decimals: of the results.
+    """
+    facts, names = found.task_facts(), found.contestants
+    rows = table(*facts[0], *names, right=(*numbers, *names))
+    for i, fact in enumerate(facts):
+        told = [numbers.get(key, "{}").format(value) for key, value in fact.items()]
+        rows.add_row(*told, *(result_words(found.verdicts[name][i].results, decimals) for name in names))
+    return rows
+
+
+def _overall(found: Comparison, what: str, more: Mapping[str, Callable[[str], str]], *, of_baseline: bool) -> Table:
+    """Return the statistics over all tasks.
+
+    Args:
+        found: the comparison.
+        what: its contestants are.
+        more: columns of this kind of comparison: functions of a contestant's name, by title.
+        of_baseline: whether the figures of the baseline are not all known beforehand.
+    """
+    rows = table(what, found.figure, f"better than {found.baseline_title} in", *more)
+    for name in found.contestants:
+        if name == found.baseline and not of_baseline:
+            rows.add_row(name, "1 by definition")
+            continue
+        better = "" if name == found.baseline else str(found.improvement(name))
+        rows.add_row(name, str(found.estimate(name)), better, *(column(name) for column in more.values()))
+    return rows
+
+
+def _scales(found: OptimizerComparison) -> Table:
+    groups = found.scales()
+    rows = table("by size of the network", *groups)
+    for name in found.contestants:
+        if name != found.baseline:
+            rows.add_row(name, *(str(found.estimate(name, members)) for members in groups.values()))
+    return rows
+
+
+def _profile(found: OptimizerComparison) -> Table:
+    heads = [f"{bound:g}" for bound in PROFILE]
+    rows = table("share of runs with loss / AdamW's up to", *heads, right=heads)
+    for name in found.contestants:
+        rows.add_row(name, *(f"{share:.0%}" for share in found.profile(name)))
+    return rows
+
+
+def _measures(found: OptimizerComparison) -> Table:
+    columns: dict[str, tuple[str, Callable[[Any], float | None]]] = {
+        "step time / AdamW's": (".2f", lambda v: v.step_seconds / v.adamw_seconds),
+        "bytes a weight": (".1f", lambda v: v.state_bytes),
+        "update / weights": (".2g", lambda v: v.update_size),
+        "against gradient's sign": (".0%", lambda v: v.sign_agreement),
+        "sharpness": (".3g", lambda v: v.sharpness),
+        "weights near zero": (".1%", lambda v: v.sparsity),
+        "settings within 5%": (".0%", lambda v: v.basin),
+    }
+    rows = table("more than the score", *columns, right=tuple(columns))
+    for name, verdicts in found.verdicts.items():
+        rows.add_row(name, *(_median([pick(v) for v in verdicts], form) for form, pick in columns.values()))
+    return rows
+
+
+def _median(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return format(float(np.median(known)), form) if known else "-"

@@ -1,0 +1,74 @@
+"""What is known afterwards of the levels that a curriculum chose: exact regrets, and how well each score told them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..envs.gridworld import Level
+from ..envs.gridworld.optimal import optimal_of_many
+from ..search.curricula.scores import LEVEL_SCORES
+from ..search.level_store import LevelStore, LifeRow, lives_of
+from . import statistics
+
+COMPARED = 400
+"""Lives, the latest, of which the exact regret is computed."""
+LEAST = 20
+"""Fewer lives tell nothing of a correlation."""
+
+
+class Regrets(NamedTuple):
+    """Lives with their exact regrets: what is possible beyond what was reached."""
+
+    lives: list[LifeRow]
+    exact: np.ndarray
+
+
+def exact_regrets(store: LevelStore, lives: Sequence[LifeRow], most: int = COMPARED) -> Regrets:
+    """Return the latest lives on tabular levels, with their exact regrets by dynamic programming."""
+    known = [row for row in lives if row.returns is not None][-most:]
+    marks = list(dict.fromkeys(row.mark for row in known))
+    optimal: dict[str, float] = {}
+    for members in _by_shape(store, marks).values():
+        stacked: Any = jax.tree.map(lambda *leaves: np.stack(leaves), *(level for _, level in members))
+        optimal |= dict(zip((mark for mark, _ in members), np.asarray(optimal_of_many(stacked)).tolist(), strict=True))
+    kept = [row for row in known if row.mark in optimal]
+    return Regrets(kept, np.array([optimal[row.mark] - (row.returns or 0.0) for row in kept]))
+
+
+def _by_shape(store: LevelStore, marks: Sequence[str]) -> dict[tuple[int, int], list[tuple[str, Level]]]:
+    """Return tabular levels by board and number of objects, which arrays to stack must share."""
+    groups: dict[tuple[int, int], list[tuple[str, Level]]] = {}
+    for mark in marks:
+        level = store.level(mark)
+        if (np.asarray(level.places) >= 0).all():
+            groups.setdefault((len(level.walls), len(level.rewards)), []).append((mark, level))
+    return groups
+
+
+def correlations(store: LevelStore, lives: Sequence[LifeRow]) -> dict[str, statistics.Estimate]:
+    """Return Spearman's rank correlation of each score that is known of the lives with their exact regret.
+
+    Every score of `LEVEL_SCORES` is tried, whichever the run used; a regret is that by the run's own yardstick.
+    """
+    rows, exact = exact_regrets(store, lives)
+    if len(rows) < LEAST:
+        return {}
+    own, kept, found = store.fact("config")["score"], lives_of(rows), {}
+    for name, score in LEVEL_SCORES.items():
+        if score.replay is not None or (score.yardstick and (name != own or score.yardstick == "optimal")):
+            continue  # it tells nothing; it needs another yardstick; it is the exact regret itself
+        worth = np.asarray(score.worth(kept), float)
+        known = np.isfinite(worth)
+        if known.sum() >= LEAST:
+            found[name] = statistics.rank_correlation(worth[known], exact[known])
+    return found
+
+
+def replays(lives: Sequence[LifeRow]) -> Counter[str]:
+    """Return how many lives there were on each level after its first."""
+    return Counter(row.mark for row in lives if not row.first)

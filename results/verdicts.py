@@ -1,0 +1,106 @@
+"""The verdicts that are kept in the user's cache, each by a hash of all that it depends on.
+
+So a comparison that was stopped goes on where it was, and adding a contestant judges no other again. What a user's own
+function computes is part of the hash as the text that JAX compiles from it, constants included: a function that was
+edited, or that has caught another array, is another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..meta.judging import Verdict
+from ..programs import RulesmithError, rule_file
+
+Kind = TypeVar("Kind", bound=Verdict)
+
+_FLAGS = ("jax_enable_x64", "jax_default_prng_impl", "jax_threefry_partitionable", "jax_default_matmul_precision")
+"""JAX's settings that change what is computed."""
+
+
+def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) -> str:
+    """Return the hash that a verdict is kept by.
+
+    Args:
+        kind: of the verdict; one with other fields is another verdict.
+        packages: whose versions matter, beside those of JAX and rulesmith.
+        *parts: all else that the verdict depends on: plain data, of which the `repr` counts.
+    """
+    import jax
+
+    names = [field.name for field in dataclasses.fields(kind)]
+    versions = [metadata.version(name) for name in ("jax", "flax", "optax", "rulesmith", *packages)]
+    where = (jax.default_backend(), jax.devices()[0].device_kind, platform.processor(), platform.machine())
+    flags = [getattr(jax.config, name) for name in _FLAGS]
+    return hash_of(kind.__name__, names, versions, where, flags, *parts)
+
+
+def hash_of(*parts: Any) -> str:
+    """Return a hash of the `repr` of plain data, 32 hexadecimal digits."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def computation_hash(function: Callable[..., Any], *arguments: Any) -> str:
+    """Return a hash of what JAX makes of a function, for arguments of these shapes and types; it is not run."""
+    import jax
+
+    return hash_of(jax.jit(lambda *given: function(*given)).lower(*arguments).as_text())
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn whatever a user's own function raises into one line.
+
+    Args:
+        what: cannot be done with it.
+
+    Raises:
+        RulesmithError: `what`, and the first line of the error.
+    """
+    try:
+        yield
+    except RulesmithError:
+        raise
+    except Exception as error:
+        raise RulesmithError(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]}") from None
+
+
+def folder() -> Path:
+    """Return where verdicts are kept, after making it.
+
+    Raises:
+        RulesmithError: it cannot be written to.
+    """
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rulesmith" / "verdicts"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot be made: {error.strerror}"
+    else:
+        if os.access(place, os.W_OK):
+            return place
+        reason = "cannot be written to"
+    raise RulesmithError(f"{place}, where verdicts are kept, {reason}; set XDG_CACHE_HOME to another folder")
+
+
+def known_verdict(mark: str, kind: type[Kind]) -> Kind | None:
+    """Return the verdict that is kept under a mark; None if there is none, or its file is damaged."""
+    try:
+        found = kind(**json.loads((folder() / f"{mark}.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if isinstance(found.results, list) and isinstance(found.setting, dict) else None
+
+
+def keep_verdict(mark: str, verdict: Verdict) -> None:
+    """Keep a verdict under a mark."""
+    rule_file.write_text(folder() / f"{mark}.json", json.dumps(verdict.to_dict()))

@@ -1,0 +1,164 @@
+"""Runs that refine what searches over optimizers found."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.text import Text
+
+from ...search.config_codec import names_of
+from ...search.engine import Record
+from ...search.methods.refinement import Refined, refined
+from ...search.program_store import ProgramStore
+from ...search.runs import method_named
+from ...search.strategies.refining import PHASES, Refining
+from ..display import Display
+from ..layout import code, section, table, text_part
+from ..selection_text import overfitting_of
+from . import Rows, View
+
+_SHOWN = 12
+
+
+def refinement_text(result: Refined) -> Group:
+    """Return a refinement for the terminal: the funnel, what the search's own order was worth, the program."""
+    rounds = max(len(row.rounds) for row in result.finalists)
+    columns = ("candidate", "fitness in the search", *(f"round {i}" for i in range(1, rounds + 1)), "statements")
+    rows = table("run", *columns, right=columns)
+    for row in result.finalists[:_SHOWN]:
+        found = [*(f"{fitness:.4f}" for fitness in row.rounds), *[""] * (rounds - len(row.rounds))]
+        rows.add_row(row.run, f"{row.index:,}", f"{row.search:.4f}", *found, str(len(row.program.statements)))
+    steps = ("the winner", "with its constants tuned", "without what does nothing")
+    figures = ", ".join(f"{name} {fitness:.4f}" for name, fitness in zip(steps, result.fitness))
+    parts: list[Any] = [
+        Text("loss relative to tuned AdamW's, below 1 is better", style="bold"),
+        rows,
+        Text(overfitting(result)),
+    ]
+    if result.program is None:
+        return Group(*parts, Text("no program has been chosen yet"))
+    noise = f" (a fitness varies by {result.noise:.4f} with the seeds)" if result.noise == result.noise else ""
+    parts += [Text(f"\n{figures}{noise}\n"), code(result.program.to_text())]
+    worth = table("statement", "fitness without it", right=("fitness without it",))
+    for removal in result.removals:
+        worth.add_row(removal.statement, f"{removal.fitness:.4f}" + (", so it went" if removal.gone else ""))
+    return Group(*parts, Text(), worth)
+
+
+def overfitting(result: Refined) -> str:
+    """Return a sentence on how well the fitness in the search foretold that of the funnel's first round."""
+    return overfitting_of([(row.search, row.rounds[0]) for row in result.finalists if row.rounds])
+
+
+class RefinementDisplay(Display):
+    """Of a refinement: which phase it is in, how far, and how long it will still take."""
+
+    def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
+        super().__init__(directory, budget, minutes, method)
+        self.trials, self.phase, self.done = 0, "", 0
+
+    def count(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Take a step's figures in."""
+        self.trials += len(record.candidates)
+
+    def _left(self, state: Refining, now: float) -> str:
+        """Return the time left, as if every phase went through once and nothing were removed."""
+        with ProgramStore.open(self.directory) as store:
+            config, finalists = store.fact("config"), len(store.fact("finalists"))
+        statements = len(state.program.statements) if state.program else 8
+        alive = len(state.alive) if state.phase == "funnel" else 0
+        later = math.ceil(finalists * config["kept"]) if config["then"] and state.round == 0 and alive else 0
+        constants = {"funnel": config["rounds"], "constants": config["rounds"] - state.round}.get(state.phase, 0)
+        after = 2 * statements + 3 if state.phase in PHASES[:3] else 3 if state.phase == "confirmation" else statements
+        trials = max(alive + later + constants * config["trials"] + after - len(state.found), 0)
+        assert self.searching is not None
+        minutes = trials * (now - self.searching) / max(self.trials, 1) / 60
+        return "" if state.phase == "done" else f", about {max(minutes, 0.1):.1f} minutes left"
+
+    def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
+        """Return the plain line of a step."""
+        state: Refining = record.states.strategy
+        rounds = f", round {state.round + 1}" if state.phase in ("funnel", "constants") else ""
+        figure = f"; {state.fitness[-1]:.4f} of tuned AdamW's loss" if state.fitness else ""
+        return f"{state.phase}{rounds}: {state.asked:,} trials{self.spent(now)}{self._left(state, now)}{figure}"
+
+    def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
+        """Return the live panel: the phase, and the program as refined so far."""
+        state: Refining = record.states.strategy
+        body: list[Any] = [Text(self.line(record, now))]
+        if state.program:
+            body += [Text(), Text(state.program.to_text().rstrip(), style="cyan")]
+        return Panel(Group(*body), title="refinement", title_align="left", width=min(self.console.width, 110))
+
+    def summary(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Print what was found."""
+        with ProgramStore.open(self.directory) as store:
+            result = refined(store)
+        self.console.print(refinement_text(result))
+        if result.phase != "done":
+            self.console.print("\nnot done yet: the same command with --resume goes on", soft_wrap=True)
+
+
+def run_json(store: ProgramStore) -> dict[str, Any]:
+    """Return a run as plain data: what it is, how far it came, its finalists and the refined program."""
+    report = {"method": store.fact("method"), "config": store.fact("config"), "trials": store.done()}
+    if store.last_state() is None:
+        return report
+    result = refined(store)
+    return report | {
+        "phase": result.phase,
+        "finalists": hall_of_fame(store),
+        "program": result.program.to_text() if result.program else None,
+        "fitness": list(result.fitness),
+        "noise": result.noise if math.isfinite(result.noise) else None,
+        "removals": [[row.statement, row.fitness, row.gone] for row in result.removals],
+    }
+
+
+def run_text(store: ProgramStore) -> Group:
+    """Return a run for the terminal."""
+    config = store.fact("config")
+    head = Text(f"{store.directory}: refinement of {', '.join(config['runs'])}, seed {config['seed']}", style="bold")
+    tasks = [", ".join(names_of(config[name])) for name in ("tasks", "then") if config[name]]
+    facts = Text(f"tasks {', then '.join(tasks)}; {store.done():,} trials in {store.seconds() / 60:.1f} minutes")
+    if store.last_state() is None:
+        return Group(head, facts, Text("no program has been tried yet"))
+    return Group(head, facts, Text(), refinement_text(refined(store)))
+
+
+def hall_of_fame(store: ProgramStore) -> Rows:
+    """Return the finalists, those that came furthest first."""
+    return [
+        {
+            "run": row.run,
+            "candidate": row.index,
+            "search_fitness": row.search if math.isfinite(row.search) else None,
+            "rounds": [x if math.isfinite(x) else None for x in row.rounds],
+            "program": row.program.to_text(),
+        }
+        for row in refined(store).finalists
+    ]
+
+
+def lineage(store: ProgramStore) -> Rows:
+    """Return the winner's ancestors in its search, oldest first."""
+    keys = ("candidate", "origin", "fitness")
+    return [dict(zip(keys, row, strict=True)) for row in refined(store).finalists[0].lineage]
+
+
+def _counts(store: ProgramStore) -> tuple[str, str]:
+    best = refined(store).fitness[-1:] if store.last_state() else ()
+    return f"{store.done():,} trials", f"{best[0]:.4f}" if best else ""
+
+
+def _parts(store: ProgramStore) -> list[Any]:
+    method_named("refinement").rule(store)  # raises where there is none yet
+    return [section("What was refined, and to what"), text_part(run_text(store))]
+
+
+VIEW = View(run_text, run_json, _counts, _parts, hall_of_fame, lineage, RefinementDisplay)
+"""How such runs are looked at."""

@@ -1,0 +1,83 @@
+"""The problem of searches over programs: each is worth its score, and equal programs are scored once.
+
+What a score is, a *scorer* says: by training networks (`trainings`), by training agents, or by being near a learned
+drift (`drifts`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ...meta.score import Score
+from ..candidates import Candidate, Feedback
+from ..engine import Evaluation
+from ..state_codec import Ledger
+
+Scorer = Callable[[Sequence[Candidate], Any], list[Score]]
+"""Function of candidates and the tasks of the step to the candidates' scores, in their order."""
+
+
+class Known(NamedTuple):
+    """The state: what is known of programs.
+
+    Attributes:
+        fingerprints: by digest.
+        scores: by fingerprint.
+    """
+
+    fingerprints: Ledger
+    scores: Ledger
+
+
+@dataclass(frozen=True)
+class ProgramProblem:
+    """A problem of the engine. Both ledgers are changed in place: they only grow.
+
+    Attributes:
+        score: the scorer.
+    """
+
+    score: Scorer
+
+    def init(self, key: Any) -> Known:
+        """Return the state: nothing is known."""
+        return Known(Ledger(), Ledger())
+
+    def evaluate(
+        self, state: Known, candidates: Sequence[Candidate], tasks: Any, key: Any
+    ) -> Evaluation[Known, list[Feedback], list[Score]]:
+        """Score the candidates: from the cache where digest or fingerprint is known, else by the scorer."""
+        from ...programs.fingerprint import examine
+
+        started = time.perf_counter()
+        fingerprints, scores = state
+        waiting: dict[str, Candidate] = {}  # the first program of each fingerprint that has no score
+        sources: list[tuple[str, str]] = []
+        for candidate in candidates:
+            if candidate.digest in fingerprints:
+                sources.append(("digest", ""))
+                continue
+            mark, proportional = examine(candidate.program)
+            fingerprints[candidate.digest] = mark
+            if mark in scores or mark in waiting:
+                sources.append(("fingerprint", "f" + mark))
+                continue
+            sources.append(("evaluated", "f" + mark))
+            if proportional:
+                waiting[mark] = candidate
+            else:
+                # Else a program could win by mixing a constant of its own into the learning rate that it is given.
+                scores[mark] = Score(math.inf, "the update is not proportional to the learning rate")
+        bred = time.perf_counter()
+        scores.update(dict(zip(waiting, self.score(list(waiting.values()), tasks), strict=True)))
+        trained = time.perf_counter()
+        feedback = [
+            Feedback(scores[fingerprints[candidate.digest]], *source)
+            for candidate, source in zip(candidates, sources, strict=True)
+        ]
+        metrics = {"own_seconds": bred - started, "training_seconds": trained - bred}
+        return Evaluation(state, feedback, [told.score for told in feedback], metrics)

@@ -1,0 +1,129 @@
+"""Programs scored by the networks that they train, in worker processes, beside tuned AdamW."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...envs.tasks import SETS, Task, find, task_name
+from ...meta.score import Score
+from ...programs import Program, RulesmithError
+from ..candidates import Candidate
+from ..executors import Executor, Groups, Here, Pool, Portable, available_cores
+from ..method import Workers, jax_flags
+
+
+@dataclass(frozen=True)
+class TrainingScorer:
+    """A scorer of `ProgramProblem`.
+
+    Attributes:
+        executor: of evaluators made by `evaluator`.
+        reference: AdamW's losses, an `AdamWReference`.
+    """
+
+    executor: Executor
+    reference: Any
+
+    def __call__(self, candidates: Sequence[Candidate], tasks: Any) -> list[Score]:
+        """Return the candidates' scores; `tasks` is the program to keep up with, a `Leader`, or None."""
+        rest = (self.reference, tasks)
+        return self.executor.map([("score", c.program.to_flat_text(), rest) for c in candidates])
+
+
+def checked_tasks(named: Sequence[str | Task]) -> tuple[str | Task, ...]:
+    """Return tasks, sets unfolded into their members' names.
+
+    Raises:
+        RulesmithError: there is no such task, none is named, or two have one name.
+    """
+    found = [member for name in named for member in (SETS.get(name, (name,)) if isinstance(name, str) else (name,))]
+    if not found:
+        raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
+    find(found)
+    names = [task_name(task) for task in found]
+    if len(set(names)) < len(names):
+        raise RulesmithError(f"--tasks: {max(names, key=names.count)} is named twice")
+    return tuple(found)
+
+
+def executor_for(build: Callable[[], Any], grouped: Callable[[], Any], memory: float, resources: Workers) -> Executor:
+    """Return what does an evaluator's jobs on the resources given.
+
+    Args:
+        build: makes the evaluator of one job.
+        grouped: makes the evaluator of many jobs, which are trained at once, vmapped.
+        memory: GiB for that; 0 takes half of an accelerator's, and on CPUs one job after another, which is faster.
+        resources: where.
+    """
+    import jax
+
+    if not resources.ray and jax.default_backend() != "cpu":
+        return Groups(Here(grouped))
+    together = memory > 0 or (resources.ray and resources.gpus > 0)
+    made = Portable(functools.partial(_under_flags, jax_flags(), grouped if together else build))
+    if resources.ray:
+        from ..ray_executor import RayPool
+
+        executor = RayPool(made, resources.address, resources.cores, resources.gpus)
+    else:
+        executor = Pool(made, resources.workers or available_cores())
+    return Groups(executor) if together else executor
+
+
+def _under_flags(flags: dict[str, Any], build: Callable[[], Any]) -> Any:
+    """Return what `build` makes, in a process where JAX's flags are those of the process that started the search."""
+    import jax
+
+    for name, value in flags.items():
+        jax.config.update(name, value)
+    return build()
+
+
+def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:
+    """Return what a worker does: measure AdamW on tasks and a program in the pilot, or score programs, together.
+
+    Args:
+        protocol: how, a `meta.fitness.Protocol`.
+    """
+    from ...meta.fitness import Fitness
+
+    fitness = Fitness(protocol)
+
+    def measure(job: tuple[str, Any, Any]) -> Any:
+        match job:
+            case "adamw", task, setting:
+                return fitness.measure_adamw(task, setting)
+            case _, text, _:
+                return fitness.measure_pilot(Program.parse(text)).loss
+
+    def evaluate(jobs: Sequence[tuple[str, Any, Any]]) -> list[Any]:
+        if jobs[0][0] != "score":
+            return [measure(job) for job in jobs]
+        return fitness.scores([Program.parse(text) for _, text, _ in jobs], *jobs[0][2])
+
+    return evaluate
+
+
+def evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
+    """Return what a worker does that takes one job after another; see `group_evaluator`."""
+    evaluate = group_evaluator(protocol)
+    return lambda job: evaluate([job])[0]
+
+
+def measure_adamw(executor: Executor, tasks: Sequence[str], start: Program) -> Any:
+    """Return AdamW's losses, an `AdamWReference`, at its shipped setting on each task, or one tuned now.
+
+    Args:
+        executor: of `evaluator`.
+        tasks: names, the pilot's first.
+        start: the program that a search starts from; what is hopeless is decided by the worse of it and AdamW.
+    """
+    from ...meta.fitness import reference_of
+    from ...meta.tuning import baseline
+
+    jobs = [("adamw", task, baseline("adamw", task)) for task in tasks]
+    *found, pilot = executor.map([*jobs, ("pilot", start.to_text(), None)])
+    return reference_of(dict(zip(tasks, found, strict=True)), pilot)
