@@ -261,7 +261,8 @@ def _search(name: str, words: list[str], about: str, more: Callable[[list[str]],
     given = {key: value for key, value in zip(words, [*words[1:], ""]) if key in ("--preset", "--out", "--rule")}
     wants_help = "--help" in words or "-h" in words
     preset = method.preset(given.get("--preset", "demo"), given.get("--rule") if name != "distillation" else None)
-    config, resume, recorded = preset.config, "--resume" in words and not wants_help, None
+    config, recorded = preset.config, None
+    resume = "--resume" in words and not (wants_help or _PARSE_ONLY)
     if resume:
         out = directory_of(method, Path(given["--out"]) if "--out" in given else None, True)
         with method.store.open(out) as store:

@@ -9,6 +9,7 @@ network). The ideas in `variations.py` are variants too.
 """
 
 import contextlib
+import functools
 import sys
 import tempfile
 from dataclasses import replace
@@ -24,41 +25,48 @@ from rulesmith.meta import fitness
 from rulesmith.results.layout import table
 from rulesmith.search.curricula.task_order import TaskOrder
 from rulesmith.search.executors import Pool
+from rulesmith.search.method import Setup, Workers, discover
 from rulesmith.search.methods import symbolic
-from rulesmith.search.methods.refinement import finalists_of, judge_on, refinement_evaluator
+from rulesmith.search.methods.refinement import finalists_of
+from rulesmith.search.problems.full_trials import full_evaluator, references_of
+from rulesmith.search.problems.programs import ProgramProblem
 from rulesmith.search.program_store import ProgramStore
+from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES
 
 TASKS = ("digits-mlp-2k", "digits-few-mlp-2k", "digits-autoencoder-2k", "topics-mlp-2k")
-STANDARD = replace(symbolic.PRESETS["standard"][0], tasks=TASKS)
+STANDARD = replace(symbolic.METHOD.preset("standard").config, tasks=TASKS)
 CHOOSING, JUDGING = ("iris-mlp-20k", "source-mlp-20k"), ("breast-cancer-mlp-20k", "source-gru-20k")
+JUDGED = (TASKS, CHOOSING, JUDGING)
 FULL, FUNNEL = "full search", "full search, then the funnel"
 
+PROGRAM_STRATEGIES.update(variations.ALL)
 
-class Forgetful(symbolic.Symbolic):
+
+class Forgetful(ProgramProblem):
     """The problem without its cache."""
 
     def evaluate(self, state, candidates, tasks, key):
-        return super().evaluate({}, candidates, tasks, key)._replace(state={})
+        return super().evaluate(self.init(key), candidates, tasks, key)._replace(state=state)
 
 
 def no_leader(config):
     """Return the curriculum in which every program is tried on all tasks."""
-    return TaskOrder(symbolic.checked_tasks(config.tasks), slack=float("inf"))
+    return TaskOrder(config.tasks, slack=float("inf"))
 
 
 VARIANTS = {
     FULL: ({}, []),
     "random search": ({"strategy": "random"}, []),
     "constants only": ({"strategy": "constants"}, []),
-    "no cache": ({}, [patch.object(symbolic, "Symbolic", Forgetful)]),
+    "no cache": ({}, [patch.object(symbolic, "ProgramProblem", Forgetful)]),
     "all programs on all tasks": ({}, [patch.object(symbolic, "make_curriculum", no_leader)]),
     "tasks weighed alike": ({}, [patch.object(fitness, "LEAST_NOISE", 1e9)]),
     "one task": ({"tasks": ("digits-mlp-2k",)}, []),
     "population of 50": ({"population": 50, "tournament": 5}, []),
-    **{name: ({}, [patch.object(symbolic, "RegularizedEvolution", made)]) for name, made in variations.ALL.items()},
+    **{name: ({"strategy": name}, []) for name in variations.ALL},
 }
 measured = {}
-measure = symbolic.measure_reference
+measure = symbolic.measure_adamw
 
 
 def measured_once(executor, tasks, start):
@@ -73,12 +81,18 @@ def searched(config, patches, budget, folder):
     """Return the best programs of a search, and how many were tried."""
     directory = Path(folder) / "run"
     with contextlib.ExitStack() as stack:
-        for part in [*patches, patch.object(symbolic, "measure_reference", measured_once)]:
+        for part in [*patches, patch.object(symbolic, "measure_adamw", measured_once)]:
             stack.enter_context(part)
-        symbolic.discover(config, directory, **budget, workers=1)
+        discover(symbolic.METHOD, config, directory, **budget, resources=Workers(1))
     with ProgramStore.open(directory) as store:
         rows = finalists_of(store, 16)
         return sorted(rows, key=lambda row: row.search), store.counts()["programs"]
+
+
+def judge(pool, number, reference, programs, seeds=(0, 1)):
+    """Return programs' fitnesses, tried in full on the tasks of a row of `JUDGED`, trained from the seeds."""
+    jobs = [("full", program.to_flat_text(), (number, seeds, reference)) for program in programs]
+    return [score.fitness for score in pool.map(jobs)]
 
 
 def interval(ratios):
@@ -104,13 +118,15 @@ def main(
         variants: names; all by default. The full search is always run.
         json: keep all figures in this file.
     """
-    budget = {"programs": programs} if programs else {"minutes": minutes}
+    budget = {"bound": programs} if programs else {"minutes": minutes}
     words = f"{programs:,} programs" if programs else f"{minutes:g} minutes of a core"
     if unknown := set(variants) - set(VARIANTS):
         sys.exit(f"no variants {', '.join(sorted(unknown))}; they are {', '.join(VARIANTS)}")
     chosen = {name: VARIANTS[name] for name in VARIANTS if name == FULL or not variants or name in variants}
-    pool = Pool(refinement_evaluator, 1)
-    own, choosing, judging = (judge_on(pool, tasks, 2) for tasks in (TASKS, CHOOSING, JUDGING))
+    pool = Pool(functools.partial(full_evaluator, JUDGED), 1)
+    setup = Setup(None, Workers(1), functools.partial(print, file=sys.stderr, flush=True))
+    references = references_of(pool, JUDGED, 2, setup)
+    own, choosing, judging = (functools.partial(judge, pool, *row) for row in enumerate(references))
     found = {name: [] for name in (*chosen, FUNNEL)}
     for seed in range(seeds):
         for name, (changes, patches) in chosen.items():

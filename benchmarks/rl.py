@@ -137,17 +137,14 @@ def rollouts():
 
 def overhead():
     """Ask, tell, rank and store of a generation against the whole of it, the standard preset of ta-lpo."""
-    import tempfile
-
-    from rulesmith.meta.population import use_cores
-
-    use_cores(2)
     import cProfile
     import pstats
+    import tempfile
 
-    from rulesmith.search.methods import objective
+    from rulesmith.search.method import Devices, discover
+    from rulesmith.search.methods.objective import METHOD
 
-    config, _ = objective.preset("standard", "ta-lpo")
+    config = METHOD.preset("standard", "ta-lpo").config
     profile = cProfile.Profile()
 
     def observe(record):  # what compiles, and the first checkpoint, is over by then
@@ -155,7 +152,7 @@ def overhead():
             profile.enable()
 
     with tempfile.TemporaryDirectory() as folder:
-        objective.discover(config, Path(folder) / "run", generations=8, observers=[observe])
+        discover(METHOD, config, Path(folder) / "run", bound=8, resources=Devices(2), observers=[observe])
         profile.disable()
     stats = pstats.Stats(profile).stats
     total = dict.fromkeys(("ask", "tell", "__call__", "evaluate", "sample"), 0.0)
@@ -178,9 +175,9 @@ PUBLIC = {"lpg": 10_600, "ta-lpg": 21_600}
 def meta_config(**changes):
     from dataclasses import replace
 
-    from rulesmith.search.methods import curriculum
+    from rulesmith.search.methods.curriculum import METHOD
 
-    return replace(curriculum.PRESETS["paper"][0], probe=10**6, **changes)
+    return replace(METHOD.preset("paper").config, probe=10**6, **changes)
 
 
 def meta_steps(config, count, skip):
@@ -223,7 +220,7 @@ def ta_lpg():
     from rulesmith.meta.population import use_cores
 
     use_cores(2)
-    config = meta_config(rule="ta-lpg", optimizer="open-es", score="random", updates=(25, 50), agent={"workers": 16})
+    config = meta_config(rule="ta-lpg", strategy="open-es", score="random", updates=(25, 50), agent={"workers": 16})
     compiled, seconds, steps = meta_steps(replace(config, es=replace(config.es, population=8)), 8, 2)
     rate = steps / seconds
     print(

@@ -99,9 +99,10 @@ def workers():
     from rulesmith import Program
     from rulesmith.meta.fitness import AdamWReference, Protocol
     from rulesmith.search.executors import Pool
-    from rulesmith.search.methods.symbolic import WARM_START, _evaluator
+    from rulesmith.search.methods.symbolic import WARM_START
+    from rulesmith.search.problems.trainings import evaluator
 
-    build = functools.partial(_evaluator, Protocol(("digits-mlp-2k",)))
+    build = functools.partial(evaluator, Protocol(("digits-mlp-2k",)))
     reference = AdamWReference(1.0, *({"digits-mlp-2k": 1.0},) * 3)
     text = Program.parse(WARM_START).to_text()
     times = {}
@@ -118,7 +119,8 @@ def standard():
     import tempfile
     from pathlib import Path
 
-    from rulesmith.search.methods.symbolic import discover, preset
+    from rulesmith.search.method import discover
+    from rulesmith.search.methods.symbolic import METHOD
 
     totals = {"seconds": 0.0, "training_seconds": 0.0, "programs": 0, "invalid": 0}
 
@@ -130,7 +132,8 @@ def standard():
             totals["invalid"] += sum(candidate.refused for candidate in record.candidates)
 
     with tempfile.TemporaryDirectory() as directory:
-        discover(preset("standard")[0], Path(directory) / "run", minutes=1, observers=[observe])
+        config = METHOD.preset("standard").config
+        discover(METHOD, config, Path(directory) / "run", minutes=1, observers=[observe])
     rate = (totals["programs"] + totals["invalid"]) / totals["seconds"]
     share = 1 - totals["training_seconds"] / totals["seconds"]
     print(

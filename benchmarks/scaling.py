@@ -23,9 +23,12 @@ from rulesmith.meta.fitness import RUNS
 from rulesmith.meta.training import Trainer
 from rulesmith.programs.fingerprint import examine
 from rulesmith.search.archive import Entry
-from rulesmith.search.methods.symbolic import PRESETS, WARM_START, checked_tasks, discover, make_strategy
+from rulesmith.search.method import discover
+from rulesmith.search.methods.symbolic import METHOD, WARM_START
+from rulesmith.search.problems.trainings import checked_tasks
 from rulesmith.search.program_store import ProgramStore
-from rulesmith.search.strategies.evolution import Population
+from rulesmith.search.strategies.evolution import EvolutionState
+from rulesmith.search.strategies.program_strategies import program_strategy
 
 START = Program.parse(WARM_START)
 
@@ -60,10 +63,10 @@ def population():
     """The engine's own work for a program, by size of population."""
     seconds = {}
     for members in (100, 1_000, 10_000):
-        config = PRESETS["paper"][0]
-        strategy = make_strategy(config, START)
-        (first,) = strategy.ask(Population(), jax.random.key(0))
-        state = Population((Entry(first, 1.0),) * members, (), members)
+        config = METHOD.preset("paper").config
+        strategy = program_strategy(config, START)
+        (first,) = strategy.ask(EvolutionState(), jax.random.key(0))
+        state = EvolutionState((Entry(first, 1.0),) * members, (), members)
 
         def breed(strategy=strategy, state=state):
             return [examine(child.program) for child in strategy.ask(state, jax.random.key(1))]
@@ -78,20 +81,22 @@ def shares():
     with tempfile.TemporaryDirectory() as folder:
         run = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "run"
         if not run.exists():
-            discover(PRESETS["standard"][0], run, programs=1_000)
+            discover(METHOD, METHOD.preset("standard").config, run, bound=1_000)
         with ProgramStore.open(run) as store:
-            rows = [(mark, len(score.losses)) for _, score, (_, mark) in store.candidates(set())]
-    tried = Counter(dict(row for row in rows if row[0]).values())  # each fingerprint is trained once
-    pilot = sum(tried.values()) / len(rows)
+            count = store.counts()["programs"]
+            unlike = {c.digest: (c.program, len(score.losses)) for c, score in store.candidates()}
+    # Of programs with one fingerprint the first was trained.
+    tried = Counter({examine(program)[0]: number for program, number in unlike.values()}.values())
+    pilot = sum(tried.values()) / count
     most = max(tried)
-    by_task = [sum(n for count, n in tried.items() if count > i) / len(rows) for i in range(most)]
-    print(f"of {len(rows):,} programs {pilot:.0%} in the pilot, on task after task {[f'{x:.0%}' for x in by_task]}")
+    by_task = [sum(n for number, n in tried.items() if number > i) / count for i in range(most)]
+    print(f"of {count:,} programs {pilot:.0%} in the pilot, on task after task {[f'{x:.0%}' for x in by_task]}")
     return pilot, by_task
 
 
 def paper(own):
     """What the preset `paper` would take."""
-    config, _ = PRESETS["paper"]
+    config = METHOD.preset("paper").config
     pilot, by_task = shares()
     names = checked_tasks(config.tasks)
     # With fewer tasks than `standard` has, the last of them is what few reach.

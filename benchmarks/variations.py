@@ -1,12 +1,13 @@
 """Variations of regularized evolution, an idea each, for `ablations.py` to measure; what pays moves into the engine."""
 
-from collections import Counter
+import functools
 from dataclasses import dataclass, field, replace
 
 from rulesmith.programs import ProgramError
 from rulesmith.programs.program import number_temporaries
 from rulesmith.search.mutation import MUTATIONS, Mutant, checked, mutate
-from rulesmith.search.strategies.evolution import RegularizedEvolution
+from rulesmith.search.strategies.evolution import EvolutionState, RegularizedEvolution
+from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES
 
 
 class Islands(RegularizedEvolution):
@@ -53,35 +54,67 @@ class Crossover(RegularizedEvolution):
 
 
 @dataclass(frozen=True)
-class Adaptive(RegularizedEvolution):
-    """Mutations are drawn in proportion to how often they bettered a parent, and never less than one in ten."""
+class AdaptiveState(EvolutionState):
+    """What evolution keeps, and what `Adaptive` counts.
 
-    better: Counter = field(default_factory=Counter)
-    tried: Counter = field(default_factory=Counter)
+    Attributes:
+        tried: children by mutation, of those whose parent was still a member.
+        better: those of them that were better than the parent.
+    """
+
+    tried: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MUTATIONS, 0))
+    better: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MUTATIONS, 0))
+
+
+@dataclass(frozen=True)
+class Adaptive(RegularizedEvolution):
+    """Mutations are drawn in proportion to how often they bettered a parent, and never less than one in ten.
+
+    Attributes:
+        shares: how likely each mutation is; `ask` sets it from the state.
+    """
+
+    shares: tuple[float, ...] = ()
+
+    def init(self, key):
+        """Return an empty population, and nothing counted."""
+        return AdaptiveState()
+
+    def ask(self, state, key):
+        """Return the next batch, bred with the shares that the state gives."""
+        rates = [(1 + state.better[kind]) / (20 + state.tried[kind]) for kind in MUTATIONS]
+        shares = tuple(0.1 + 0.6 * rate / sum(rates) for rate in rates)
+        return RegularizedEvolution.ask(replace(self, shares=shares), state, key)
 
     def breed(self, parent, members, rng):
         """Return a mutant by a kind that has worked, or by any where that kind finds nothing to change."""
-        rates = {kind: (1 + self.better[kind]) / (20 + self.tried[kind]) for kind in MUTATIONS}
-        shares = [0.1 + 0.6 * rates[kind] / sum(rates.values()) for kind in MUTATIONS]
         try:
-            return mutate(parent.program, rng, self.limits, (rng.choices(MUTATIONS, shares)[0],))
+            return mutate(parent.program, rng, self.limits, (rng.choices(MUTATIONS, self.shares)[0],))
         except ProgramError:
             return super().breed(parent, members, rng)
 
     def tell(self, state, candidates, feedback):
-        """Count, and go on."""
+        """Go on, and count."""
         known = {entry.candidate.index: entry.fitness for entry in state.members}
+        tried, better = dict(state.tried), dict(state.better)
         for candidate, told in zip(candidates, feedback, strict=True):
             if candidate.parent in known:
-                self.tried[candidate.origin] += 1
-                self.better[candidate.origin] += told.score.fitness < known[candidate.parent]
-        return super().tell(state, candidates, feedback)
+                tried[candidate.origin] += 1
+                better[candidate.origin] += told.score.fitness < known[candidate.parent]
+        return AdaptiveState(**vars(super().tell(state, candidates, feedback)), tried=tried, better=better)
 
 
-ALL = {
+def varied(made, config, start):
+    """Return a variation of the evolution that a config describes."""
+    return made(**vars(PROGRAM_STRATEGIES["evolution"](config, start)))
+
+
+IDEAS = {
     "islands": Islands,
     "parsimony": Parsimony,
     "novelty": Novelty,
     "crossover": Crossover,
     "adaptive mutations": Adaptive,
 }
+ALL = {name: functools.partial(varied, made) for name, made in IDEAS.items()}
+"""Rows for `PROGRAM_STRATEGIES`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from ..envs.imports import attribute_at
 from ..programs import RulesmithError
@@ -43,6 +44,18 @@ class Contestant:
             return lambda rate, total: own.to_optax(rate, total_steps=total, **options)
         factory = self.rule
         return lambda rate, _: factory(rate, **options)
+
+
+@dataclass(frozen=True)
+class OfNumber:
+    """A factory that is given the learning rate of the moment, since not every one takes a schedule as optax's do."""
+
+    function: Any
+
+    def __call__(self, learning_rate: Any, **hyperparameters: Any) -> optax.GradientTransformation:
+        """Return the transform for a learning rate, or for a schedule that is the same at all steps."""
+        rate = learning_rate(jnp.int32(0)) if callable(learning_rate) else learning_rate
+        return self.function(rate, **hyperparameters)
 
 
 def contestant_of_rule(rule: Rule) -> Contestant:
@@ -97,7 +110,7 @@ def contestant_of_function(function: Any, name: str = "", where: str = "") -> Co
     for key, (low, high) in ranges.items():
         if not 0 < low < high or key not in names:
             raise RulesmithError(f"{where}: `search_space` has {key} from {low:g} to {high:g}; not a range it can have")
-    factory: Any = function
+    factory = OfNumber(function)
     _try(where, factory, ranges)
     return Contestant(name, factory, ranges)
 

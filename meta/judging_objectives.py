@@ -91,24 +91,29 @@ def judge_objective(
     candidates = {name: array[None] for name, array in arrays.items()}
     tried = settings(agent_ranges(rule.kind, env), trials)
 
+    places = max(trials * TUNING_SEEDS, seeds)  # all calls have as many, so that one compiled function serves them
+
     def live(at: list[dict[str, float]], count: int, seed: int, length: int) -> Life:
         """Return `count` lives at each setting; those of different settings share keys and levels."""
         _, level, lifetime = jax.random.split(jax.random.key(seed), 3)
-        place = np.tile(np.arange(count), len(at))
+        lives = len(at) * count
+        unused = (0, places - lives)
+        which = np.pad(np.tile(np.arange(count), len(at)), unused)
         rate, entropy = (
-            np.repeat(np.array([setting.get(name, 0.0) for setting in at], np.float32), count)
+            np.pad(np.repeat(np.array([setting.get(name, 0.0) for setting in at], np.float32), count), unused)
             for name in ("learning_rate", "entropy")
         )
-        return run(
+        lived = run(
             candidates,
             Trials(
-                np.zeros(len(place), np.int32),
-                np.full(len(place), length, np.int32),
-                jax.random.split(lifetime, count)[place],
-                jax.tree.map(lambda x: x[place], draw_levels(env, (count,), level)),
+                np.where(np.arange(places) < lives, 0, -1).astype(np.int32),  # -1: a place where no one lives
+                np.where(np.arange(places) < lives, length, 0).astype(np.int32),
+                jax.random.split(lifetime, count)[which],
+                jax.tree.map(lambda x: x[which], draw_levels(env, (count,), level)),
                 Hyper(rate, entropy) if rule.kind == "drift" else rate,
             ),
         )
+        return jax.tree.map(lambda x: x[:lives], lived)
 
     means = live(tried, TUNING_SEEDS, TUNING_KEY, updates).final.reshape(trials, TUNING_SEEDS).mean(axis=1)
     best = tried[int(np.argmax(np.where(np.isfinite(means), means, -np.inf)))]

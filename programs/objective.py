@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ HIDDEN = 128
 """Hidden units of a learned drift."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shapes:
     """The architecture of a network rule: shapes by array."""
 
@@ -120,6 +121,21 @@ class Objective:
             raise RulesmithError(f"{self.name}: the program of an objective is a drift: def drift(r, a, ...)")
         if self.arrays:
             _timed_shapes(self.kind, self.arrays)
+
+    def __repr__(self) -> str:
+        about = f": {self.description}" if self.description else ""
+        return f"<Objective {self.name!r}, {self._what()}{about}>"
+
+    def _what(self) -> str:
+        if self.program is not None:
+            return "a drift as a program"
+        size = sum(array.size for array in self.arrays.values())
+        return f"{'a drift' if self.kind == 'drift' else self.kind} of {size:,} parameters"
+
+    def _repr_html_(self) -> str:
+        code = f"<pre>{html.escape(self.program.to_text())}</pre>" if self.program is not None else ""
+        about = html.escape(f"{self.description} ({self._what()})")
+        return f"<p><b>{html.escape(self.name)}</b> {about}</p>{code}"
 
     @property
     def timed(self) -> bool:

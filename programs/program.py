@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import html
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ class Slot(NamedTuple):
     shape: Shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """One update rule in the language.
 
@@ -150,6 +151,13 @@ class Program:
     def dialect(self) -> Dialect:
         """What the program may use."""
         return DIALECTS[self.kind]
+
+    def __repr__(self) -> str:
+        states = f", states {', '.join(slot.name for slot in self.states)}" if self.states else ""
+        return f"<Program {self.kind}({', '.join(self.inputs)}): {len(self.statements)} statements{states}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.to_text())}</pre>"
 
     @property
     def input_names(self) -> set[str]:

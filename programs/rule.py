@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 import keyword
 import re
@@ -20,7 +21,7 @@ CLASSES = ("all", "matrix", "other")
 _OPTIONS = ("total_steps", "mask", "state_dtype")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rule:
     """An update rule that trains networks.
 
@@ -58,6 +59,19 @@ class Rule:
 
     def __hash__(self) -> int:
         return hash((self.name, tuple(self.programs.items())))
+
+    def __repr__(self) -> str:
+        about = f": {self.description}" if self.description else ""
+        return f"<Rule {self.name!r}{about}>"
+
+    def _repr_html_(self) -> str:
+        code = "".join(
+            f"<p>{html.escape('' if label == 'all' else f'for {label} leaves')}</p>"
+            f"<pre>{html.escape(program.to_text())}</pre>"
+            for label, program in self.programs.items()
+        )
+        rates = "learning rates to try: {:g} to {:g}".format(*self.learning_rate) if self.learning_rate else ""
+        return f"<p><b>{html.escape(self.name)}</b> {html.escape(self.description)}</p>{code}<p>{rates}</p>"
 
     @classmethod
     def of(cls, program: Program, name: str = "program") -> Rule:

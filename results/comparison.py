@@ -13,7 +13,6 @@ kept at once, so that a comparison that was stopped goes on where it was.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -230,10 +229,12 @@ def compare(
     if not rules:
         raise RulesmithError("name at least one rule to compare")
     if tasks and (env or horizon or agent):
-        raise RulesmithError("tasks are for optimizers; env (or levels), horizon and agent for objectives: give either")
+        raise RulesmithError(
+            "--tasks compares optimizers; --env (or --levels), --horizon and --agent objectives: give one of them"
+        )
     if not tasks and not (env and horizon):
         raise RulesmithError(
-            "name tasks (of optimizers), or at least one env (or levels) and one horizon in environment steps"
+            "name --tasks (of optimizers), or at least one --env or --levels and one --horizon, in environment steps"
         )
     for name, number, least in (("trials", trials, 1), ("seeds", seeds, 2), ("workers", workers, 1)):
         if number is not None and (type(number) is not int or number < least):
@@ -282,24 +283,6 @@ def _judged(contest: Contest, waiting: Sequence[Judgement]) -> Generator[tuple[J
         yield from contest.judge(waiting)
 
 
-def parse_agent(words: Sequence[str]) -> dict[str, Any]:
-    """Return settings of agents from words such as ``workers=16`` and ``widths=[32,32]``.
-
-    Raises:
-        RulesmithError: a word is not NAME=VALUE.
-    """
-    settings: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise RulesmithError(f"--agent {word}: give NAME=VALUE, such as workers=16 or widths=[32,32]")
-        try:
-            settings[name] = json.loads(value)
-        except ValueError:
-            settings[name] = value
-    return settings
-
-
 def rule_meant(given: Any) -> Rule | Objective | None:
     """Return the rule that a contestant is given as, under the name that a comparison shows; None if it is no rule.
 
@@ -311,7 +294,7 @@ def rule_meant(given: Any) -> Rule | Objective | None:
     if isinstance(given, Rule | Objective):
         return given
     if isinstance(given, str | Path):
-        from .catalog import load
+        from ..search.runs import load
 
         rule = load(given)
         return renamed(rule, Path(given)) if Path(given).is_dir() else rule

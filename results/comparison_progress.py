@@ -99,7 +99,7 @@ class Workload:
 def _left(seconds: float | None) -> str:
     """Return a time to go in words."""
     if seconds is None:
-        return "time left not known before the first is done"
+        return "time left not known yet"
     if seconds < 60:
         return "less than a minute left" if seconds else "none left"
     if seconds < 5400:
@@ -184,7 +184,8 @@ def _bar(load: Workload, console: Any) -> Iterator[Callable[[Costed, str], None]
         def render(self, task: Any) -> Text:
             """Return the words."""
             with lock:
-                words = f"{load.summary(time.monotonic())}; {load.working_on()}"
+                now = time.monotonic()
+                words = f"{load.summary(now)}; {load.working_on()}" if load.done < load.total else load.summary(now)
             return Text(words, overflow="ellipsis", no_wrap=True)
 
     columns = (SpinnerColumn(), TimeElapsedColumn(), BarColumn(20), Words())

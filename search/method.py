@@ -104,7 +104,16 @@ class Devices:
 
         if self.devices is not None and self.devices < 1:
             raise RulesmithError(f"--devices is {self.devices}; it must be above 0")
-        use_cores(self.devices or available_cores())
+        try:
+            use_cores(self.devices or available_cores())
+        except RuntimeError:  # JAX has begun to compute in this process: its devices stay as they are
+            import jax
+
+            if self.devices not in (None, len(jax.devices())):
+                raise RulesmithError(
+                    f"{self.devices} devices cannot be had any more: JAX began with {len(jax.devices())} in this "
+                    "process; start a search before anything else runs in JAX"
+                ) from None
         if self.hosts is not None:
             found = re.fullmatch(r"(\d+)/(\d+)@(.+:\d+)", self.hosts)
             if not found or not int(found[1]) < int(found[2]):

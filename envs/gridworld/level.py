@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float32, Int32
 
 from ...programs import RulesmithError
@@ -37,6 +39,23 @@ class Level(NamedTuple):
     ends: Float32[Array, " o"]
     respawns: Float32[Array, " o"]
     steps: Int32[Array, ""]
+
+    def __repr__(self) -> str:
+        board = np.shape(self.walls)
+        if (
+            len(board) != 2
+            or not isinstance(self.walls, np.ndarray | jax.Array)
+            or isinstance(self.walls, Tracer)
+        ):
+            return f"<levels, walls of shape {board}>"
+        objects = int(np.asarray(self.exists).sum())
+        return f"<Level on a board of {board[0]} x {board[1]}, {int(self.free)} free cells, {objects} objects>"
+
+    def _repr_html_(self) -> str:
+        from .pictures import text
+
+        shown = text(self) if np.ndim(self.walls) == 2 else repr(self)
+        return f"<pre>{html.escape(shown)}</pre>"
 
 
 class Thing(NamedTuple):

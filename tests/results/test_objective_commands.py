@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rulesmith import RulesmithError, load
-from rulesmith.envs.registry import make
+from rulesmith import load
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
-from rulesmith.results.comparison import compare, settings
 from rulesmith.search.method import discover
 from rulesmith.search.methods.objective import METHOD, ObjectiveSearch
 from rulesmith.search.strategies.evolution_strategies import EsSettings
@@ -69,23 +67,6 @@ def test_lists():
     assert "lion" in rules
 
 
-def test_a_comparison_tunes_every_rule_alike_and_is_repeatable():
-    rules = [load("ppo-clip"), Objective("net", "drift", arrays=Shapes.drift(timed=True).draw(0, 1.0)), load("a2c")]
-    options = {"seeds": 3, "trials": 2, "agent": SMALL}
-    found = compare(rules, ["Catch-bsuite"], [3200, 6400], **options)
-    assert found.tasks == (("Catch-bsuite", 3200), ("Catch-bsuite", 6400))
-    assert set(found.outcomes) == {"ppo-clip", "net", "a2c"}
-    base = found.scores("ppo-clip")
-    assert base.shape == (2, 3)
-    np.testing.assert_allclose(base.mean(axis=1), 1.0, rtol=1e-5)
-    tried = settings("drift", make("Catch-bsuite"), 2)
-    assert all(outcome.setting in tried for outcomes in found.outcomes.values() for outcome in outcomes)
-    again = compare(rules, ["Catch-bsuite"], [3200, 6400], **options)
-    assert json.dumps(found.to_dict()) == json.dumps(again.to_dict())
-    report = found.to_dict()["rules"]["net"]
-    assert report["interquartile_mean"]["low"] <= report["interquartile_mean"]["high"]
-
-
 def test_lpg_compares_with_ppo(tmp_path):
     net = Objective("net-lpg", "lpg", arrays=Shapes.lpg(timed=True, hidden=8).draw(0, 1.0))
     rule_file.write(net, tmp_path / "net.toml")
@@ -95,23 +76,6 @@ def test_lpg_compares_with_ppo(tmp_path):
     assert "net-lpg" in done.stdout
     assert "ppo-clip" in done.stdout
     assert json.loads((tmp_path / "found.json").read_text())["seeds"] == 2
-
-
-@pytest.mark.parametrize(
-    ("rules", "horizons", "options", "says"),
-    [
-        (["ppo-clip"], [320], {"seeds": 1}, "at least 2"),
-        (["ppo-clip"], [3], {}, "shorter than one update"),
-        (["ppo-clip", "ppo-clip"], [320], {}, "two rules are called 'ppo-clip'"),
-        (["ppo-clip"], [320], {"agent": {**SMALL, "minibatches": 7}}, "do not divide"),
-    ],
-)
-def test_comparisons_that_cannot_work_are_refused(rules, horizons, options, says):
-    with pytest.raises(RulesmithError) as caught:
-        compare(
-            [load(r) for r in rules], ["Catch-bsuite"], horizons, **{"seeds": 2, "trials": 1, "agent": SMALL, **options}
-        )
-    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(

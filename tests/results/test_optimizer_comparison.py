@@ -1,5 +1,6 @@
 """The judge of optimizers: its measures against closed forms, its figures on data with known answers, live objects."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from rulesmith.meta.measures import POINTS, sharpness, watch
 from rulesmith.meta.training import Trainer
 from rulesmith.results import optimizer_comparison, verdicts
 from rulesmith.results.comparison import compare
+from rulesmith.results.comparison_pictures import conclusion, figures
 from rulesmith.results.comparison_text import comparison_text
 from rulesmith.results.optimizer_comparison import OptimizerComparison, OptimizerContest
 
@@ -103,7 +105,10 @@ def test_losses_are_relative_to_adamws_mean():
 
 
 def test_the_figures_of_known_data():
-    rules = known().to_dict()["rules"]
+    told = known().to_dict()
+    assert "half 0.500" in conclusion(told)
+    assert len(figures(told)) == 4  # the profile, the sizes, and a curve for each task
+    rules = told["rules"]
     half = rules["half"]["interquartile_mean"]
     assert half["value"] == 0.5
     assert half["low"] < 0.5 < half["high"]  # AdamW's own noise counts: its mean on the first task may be 0.5 or 1.5
@@ -123,7 +128,7 @@ def test_a_diverged_seed_of_adamws_flatters_no_one():
 
 
 def text_of(renderable):
-    console = Console(width=200, record=True, quiet=True)
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(renderable)
     return console.export_text()
 
@@ -224,7 +229,7 @@ def test_live_objects_are_judged_in_workers_and_kept(tmp_path, monkeypatch):
     heard.clear()  # another contestant, a Rule: it alone is judged
     more = compare([halved, replace(load("sgd"), name="mine")], **options)
     assert heard[0] == "3 judgements, of which 2 are known; 1 to make"
-    assert [line.partition(" 0")[0] for line in heard[1:] if line.startswith("line: ")] == ["line: mine"]
+    assert [line.split()[1] for line in heard[1:] if line.startswith("line: ")] == ["mine"]
     assert {name: more.verdicts[name] for name in first.verdicts} == dict(first.verdicts)
     json.dumps(more.to_dict())
 
@@ -333,7 +338,7 @@ def not_scalar(outputs, targets):
         (["lion"], ["iris-mlp-2k"], {"workers": 0}, "workers is 0"),
         (["lion", "optax:lion"], ["iris-mlp-2k"], {}, "two optimizers are called 'lion'"),
         (["lion"], ["iris-mlp-2k", "iris-mlp-2k"], {}, "two tasks are called 'iris-mlp-2k'"),
-        (["lion"], ["iris-mlp-2k"], {"env": "CartPole-v1"}, "give either"),
+        (["lion"], ["iris-mlp-2k"], {"env": "CartPole-v1"}, "give one of them"),
         (["lion"], [replace(TASK, loss=not_scalar)], {}, "cannot be trained: shapes (3,) and (2,) do not fit"),
         (["lion"], [3], {}, "3 is no task"),
         ([], ["iris-mlp-2k"], {}, "at least one rule"),

@@ -25,7 +25,11 @@ def lives(over, sound=None, returns=None, **fields):
     count = len(over)
     full = dict.fromkeys(Lives._fields, np.zeros(count))
     full |= {"over": np.array(over), "sound": np.ones(count, bool) if sound is None else np.array(sound)}
-    full |= {"returns": np.zeros(count) if returns is None else np.array(returns), "yardstick": np.zeros(count), "figures": {}}
+    full |= {
+        "returns": np.zeros(count) if returns is None else np.array(returns),
+        "yardstick": np.zeros(count),
+        "figures": {},
+    }
     return Lives(**(full | fields))
 
 

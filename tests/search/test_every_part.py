@@ -1,0 +1,313 @@
+"""What every part must do, whoever wrote it: run, be killed and resumed to the same bytes, whatever the workers.
+
+A strategy, curriculum, score, task or environment that is registered is tested here without another edit.
+"""
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rulesmith import Program, RulesmithError
+from rulesmith.envs.environment import Discrete
+from rulesmith.envs.registry import make, names
+from rulesmith.envs.tasks import SETS, tasks
+from rulesmith.meta.score import Score
+from rulesmith.results.views import run_json
+from rulesmith.search.candidates import Feedback
+from rulesmith.search.curricula.fixed import Fixed
+from rulesmith.search.curricula.level_buffer import ReplaySettings
+from rulesmith.search.curricula.lifetimes import UniformLifetimes
+from rulesmith.search.curricula.renewed import RenewedLifetimes
+from rulesmith.search.curricula.scores import LEVEL_SCORES, LevelScore
+from rulesmith.search.curricula.task_order import TaskOrder
+from rulesmith.search.engine import Evaluation, initial, run
+from rulesmith.search.executors import Here, Pool
+from rulesmith.search.method import discover, jax_flags
+from rulesmith.search.methods import curriculum, objective, symbolic
+from rulesmith.search.problems.programs import ProgramProblem
+from rulesmith.search.program_store import ProgramStore
+from rulesmith.search.state_codec import Encoder
+from rulesmith.search.strategies.evolution import RegularizedEvolution
+from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIES, EsSettings
+from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES, program_strategy
+
+START = Program.parse(symbolic.WARM_START)
+CONFIG = symbolic.Symbolic(population=20, tournament=5, batch=16, restart=90, tasks=("iris-mlp-2k",))
+
+
+def pretend(job):
+    """Score a program's text by a function of its words: quick, the same everywhere."""
+    words = sum(len(s.function) * (i + 3) for i, s in enumerate(Program.parse(job).statements)) % 97
+    return Score(0.5 + words / 97, "", {"a": words / 97, "b": 1 + words / 50})
+
+
+def build_pretend():
+    return pretend
+
+
+def searched(directory, strategy, curriculum_, programs, executor=None, problem=None):
+    """Run or go on with a search over programs, by any parts, and return what it found as text."""
+    executor = executor or Here(build_pretend)
+    score = lambda candidates, tasks: executor.map([c.program.to_text() for c in candidates])  # noqa: E731
+    parts = strategy, curriculum_, problem or ProgramProblem(score)
+    key, facts = jax.random.key(3), {"method": "symbolic", "config": {**CONFIG.__dict__, "tasks": ["a"]}}
+    fresh = not (directory / "run.sqlite").exists()
+    with ProgramStore.create(directory, facts) if fresh else ProgramStore.open(directory, write=True) as store:
+        first = initial(*parts, key)
+        step, states = store.resume(first) or (0, first)
+        until = lambda *_: store.done() >= programs  # noqa: E731
+        last = run(*parts, key=key, states=states, step=step, until=until, observers=[store])
+    return json.dumps(run_json(directory, stats=False)), last
+
+
+def same_states(first, second):
+    """Check that two states hold the same, to the bit."""
+    assert Encoder().plain(first) == Encoder().plain(second)
+
+
+@dataclass(frozen=True)
+class Moods:
+    """A state of a strategy of one's own, with all that a state may hold."""
+
+    inner: object
+    tried: dict
+    seen: frozenset
+    noise: np.ndarray
+    key: jax.Array
+    pairs: tuple
+
+
+class Gauge(NamedTuple):
+    level: np.float32
+    notes: list
+
+
+class Moody(RegularizedEvolution):
+    """Evolution whose state is more than evolution's, and decides what it does."""
+
+    def init(self, key):
+        return Moods(super().init(key), {}, frozenset(), np.zeros(3, jnp.bfloat16), key, (Gauge(np.float32(0), []),))
+
+    def ask(self, state, key):
+        salt = int(jax.random.randint(state.key, (), 0, 1000)) + len(state.tried) + len(state.seen)
+        return super().ask(state.inner, jax.random.fold_in(key, salt))
+
+    def tell(self, state, candidates, feedback):
+        tried = dict(state.tried)
+        for candidate in candidates:
+            tried[candidate.origin] = tried.get(candidate.origin, 0) + 1
+        tried[("last", 1)] = candidates[-1]  # a candidate of this batch, under a key that is no text
+        gauge = Gauge(np.float32(state.pairs[0].level + 0.1), [*state.pairs[0].notes, candidates[0].digest][-3:])
+        return Moods(
+            super().tell(state.inner, candidates, feedback),
+            tried,
+            state.seen | {candidates[0].length},
+            (state.noise + jnp.bfloat16(0.1)).astype(jnp.bfloat16),
+            jax.random.fold_in(state.key, 1),
+            (gauge,),
+        )
+
+
+def moody(config, start):
+    own = config.population, config.tournament, config.batch, config.restart
+    return Moody(start, *own)
+
+
+@pytest.mark.parametrize("strategy", [*PROGRAM_STRATEGIES, "of one's own"])
+@pytest.mark.parametrize("order", ["fixed", "regret"])
+def test_searches_over_programs_by_any_strategy_and_curriculum_resume(strategy, order, tmp_path, monkeypatch):
+    monkeypatch.setitem(PROGRAM_STRATEGIES, "of one's own", moody)
+    made = program_strategy(replace(CONFIG, strategy=strategy), START)
+    tried = TaskOrder(("a", "b"), focus=1 if order == "regret" else 0)
+    whole, last = searched(tmp_path / "whole", made, tried, 260)
+    for programs in (1, 40, 120, 200):
+        searched(tmp_path / "cut", made, tried, programs)
+    cut, end = searched(tmp_path / "cut", made, tried, 260)
+    assert cut == whole
+    same_states(last.strategy, end.strategy)
+    same_states(last.curriculum, end.curriculum)
+
+
+class Counting:
+    """A problem of one's own with a state that is a registered pytree and a ledger of neither."""
+
+    def init(self, key):
+        return {"calls": np.int32(0), "best": jnp.float32(jnp.inf), "by length": {}}
+
+    def evaluate(self, state, candidates, tasks, key):
+        told = []
+        by_length = dict(state["by length"])
+        for candidate in candidates:
+            drift = 0.01 * int(state["calls"])  # the score depends on the state
+            told.append(Feedback(Score(1 + drift + candidate.length / 50, "", {"a": 1.0}), "evaluated"))
+            by_length[candidate.length] = by_length.get(candidate.length, 0) + 1
+        best = jnp.minimum(state["best"], min(x.score.fitness for x in told))
+        state = {"calls": np.int32(state["calls"] + 1), "best": best, "by length": by_length}
+        return Evaluation(state, told, [x.score for x in told], {})
+
+
+def test_a_problem_of_ones_own_keeps_its_state(tmp_path):
+    made = program_strategy(CONFIG, START)
+    whole, last = searched(tmp_path / "whole", made, Fixed(None), 200, problem=Counting())
+    for programs in (30, 90):
+        searched(tmp_path / "cut", made, Fixed(None), programs, problem=Counting())
+    cut, end = searched(tmp_path / "cut", made, Fixed(None), 200, problem=Counting())
+    assert cut == whole
+    same_states(last.problem, end.problem)
+    assert int(end.problem["calls"]) > 5
+
+
+def test_a_state_that_cannot_be_kept_is_refused_with_its_place(tmp_path):
+    class Bad(RegularizedEvolution):
+        def tell(self, state, candidates, feedback):
+            return {"inner": [open, super().tell(state, candidates, feedback)]}
+
+        def ask(self, state, key):
+            return super().ask(state["inner"][1] if isinstance(state, dict) else state, key)
+
+    with pytest.raises(RulesmithError, match=r"states\.strategy\.inner\[0\] is a builtin"):
+        searched(tmp_path / "run", Bad(START, 20, 5, 16, 90), Fixed(None), 200)
+
+
+@pytest.mark.parametrize("strategy", PROGRAM_STRATEGIES)
+def test_the_number_of_workers_changes_nothing(strategy, tmp_path):
+    found = []
+    for workers in (1, 2):
+        pool = Pool(build_pretend, workers)
+        made = program_strategy(replace(CONFIG, strategy=strategy), START)
+        found.append(searched(tmp_path / str(workers), made, Fixed(None), 100, pool)[0])
+        pool.close()
+    assert found[0] == found[1]
+
+
+SMALL_LPG = {"workers": 4, "steps": 8}
+LEVELS = curriculum.CurriculumSearch(
+    levels="small",
+    updates=(2, 6),
+    agents=4,
+    episodes=4,
+    hidden=8,
+    agent=SMALL_LPG,
+    replay=ReplaySettings(capacity=12),
+    learning_rate=1e-3,
+    chunk=2,
+    es=EsSettings(population=8, sigma=0.1, learning_rate=0.02, ranks="pairwise"),
+    probe=3,
+    held_out=2,
+)
+
+
+def cut_and_whole(method, config, folder, bound, stops):
+    """Return what a run found that was never stopped, and one that was, at some steps."""
+    discover(method, config, folder / "whole", bound=bound)
+    for stop in (*stops, bound):
+        discover(method, config, folder / "cut", bound=stop, resume=(folder / "cut").exists())
+    return (json.dumps(run_json(folder / name, stats=False)) for name in ("whole", "cut"))
+
+
+@pytest.mark.parametrize("score", LEVEL_SCORES)
+def test_runs_on_levels_by_any_score_resume(score, tmp_path):
+    whole, cut = cut_and_whole(curriculum.METHOD, replace(LEVELS, score=score), tmp_path, 5, (2,))
+    assert whole == cut
+    lives = json.loads(whole)["lives"]
+    figures = {name for each in LEVEL_SCORES.values() for name in each.figures}
+    assert all(set(life["figures"]) == figures for life in lives)
+
+
+def test_a_score_of_ones_own_brings_its_figures(tmp_path, monkeypatch):
+    figure = {"entropy": lambda last: last.entropies.mean()}
+    monkeypatch.setitem(LEVEL_SCORES, "curiosity", LevelScore(lambda lives: lives.figure("entropy"), figures=figure))
+    config = replace(LEVELS, score="curiosity", agents=8)
+    discover(curriculum.METHOD, config, tmp_path / "run", bound=10)
+    lives = run_json(tmp_path / "run", stats=False)["lives"]
+    assert lives
+    for life in lives:
+        assert life["score"] == pytest.approx(life["figures"]["entropy"], rel=1e-5)
+        assert 0 < life["score"] <= np.log(9) + 1e-6
+    from rulesmith.results.level_regrets import correlations
+    from rulesmith.search.level_store import LevelStore
+
+    monkeypatch.setattr("rulesmith.results.level_regrets.LEAST", 3)
+    with LevelStore.open(tmp_path / "run") as store:
+        assert "curiosity" in correlations(store, list(store.lives()))
+
+
+TINY = objective.ObjectiveSearch(
+    rule="ta-lpo",
+    environments=("Catch-bsuite",),
+    horizon=(64, 320),
+    episodes=4,
+    agent={"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)},
+    es=EsSettings(population=6, sigma=0.1, learning_rate=0.05),
+)
+
+
+@pytest.mark.parametrize("name", [n for n, kind in EVOLUTION_STRATEGIES.items() if not kind.full_covariance])
+def test_runs_over_networks_by_any_strategy_resume(name, tmp_path):
+    whole, cut = cut_and_whole(objective.METHOD, replace(TINY, strategy=name), tmp_path, 4, (1, 3))
+    assert whole == cut
+
+
+@pytest.mark.slow
+def test_runs_by_meta_gradients_resume(tmp_path):
+    config = replace(TINY, rule="lpg", environments=("grid/small",), agent=SMALL_LPG, hidden=8, agents=4)
+    whole, cut = cut_and_whole(objective.METHOD, replace(config, strategy="meta-gradient"), tmp_path, 4, (1, 3))
+    assert whole == cut
+
+
+def test_curricula_of_lifetimes_are_functions_of_their_state_and_key():
+    env, key = make("grid/small"), jax.random.key(5)
+    for made in (
+        UniformLifetimes((env,), ((2, 9),), groups=2, each=3),
+        RenewedLifetimes(env, (2, 9), slots=4),
+        Fixed(("a", "b")),
+    ):
+        state = made.init(key)
+        first, second = made.sample(state, key), made.sample(state, key)
+        unwrap = functools.partial(
+            jax.tree.map,
+            lambda x: jax.random.key_data(x) if jnp.issubdtype(getattr(x, "dtype", int), jax.dtypes.prng_key) else x,
+        )
+        jax.tree.map(np.testing.assert_array_equal, unwrap(first), unwrap(second))
+
+
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("brax/")])
+def test_every_environment_steps_as_its_spaces_say(name):
+    env = make(name)
+    assert make(name) is env
+    observation, state = jax.jit(env.reset)(jax.random.key(0), env.params)
+    space = env.observations
+    shape = () if isinstance(space, Discrete) else space.shape
+    assert observation.shape == shape
+    action = jnp.int32(0) if isinstance(env.actions, Discrete) else jnp.zeros(env.actions.shape)
+    after = jax.eval_shape(env.step, jax.random.key(1), state, action, env.params)
+    assert after.observation.shape == shape
+    assert jax.tree.structure(after.state) == jax.tree.structure(state)
+    assert after.terminated.dtype == after.truncated.dtype == bool
+    assert after.reward.dtype == jnp.float32
+    assert env.mark() == env.mark()
+
+
+def test_every_task_is_in_one_set_at_most_and_has_a_mark_of_its_own():
+    every = [name for members in SETS.values() for name in members]
+    assert len(set(every)) == len(every)
+    assert set(every) <= set(tasks())
+    few = [tasks()[name] for name in ("digits-mlp-2k", "iris-mlp-2k", "digits-autoencoder-2k")]
+    assert len({task.mark() for task in few}) == len(few)
+    assert few[0].mark() == few[0].mark()
+    assert replace(few[0], batch_size=3).mark() != few[0].mark()
+
+
+def test_flags_of_jax_are_recorded():
+    assert set(jax_flags()) >= {
+        "jax_enable_x64",
+        "jax_default_prng_impl",
+        "jax_threefry_partitionable",
+        "jax_default_matmul_precision",
+    }
+    assert json.loads(json.dumps(jax_flags())) == jax_flags()
