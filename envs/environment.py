@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float32
 
+from .marks import computation_hash, content_hash, hash_of
+
 
 class Discrete(NamedTuple):
     """Integers from 0 to `count` - 1."""
@@ -76,18 +78,17 @@ class Environment:
     normalize: bool = False
 
     def mark(self) -> str:
-        """Return a hash of what is known of it: its name, spaces, parameters, and a step as JAX sees it."""
-        import hashlib
-
+        """Return a hash of all that the environment is: its spaces and parameters, and what JAX compiles of it."""
         import jax
-        import numpy as np
 
-        whole = hashlib.blake2b(digest_size=16)
-        whole.update(repr((self.name, self.observations, self.actions, self.max_steps)).encode())
-        for leaf in jax.tree.leaves(self.params):
-            whole.update(np.ascontiguousarray(leaf).tobytes())
         key = jax.random.key(0)
         _, state = jax.eval_shape(self.reset, key, self.params)
         action = jax.numpy.zeros((), int) if isinstance(self.actions, Discrete) else jax.numpy.zeros(self.actions.shape)
-        whole.update(str(jax.make_jaxpr(self.step)(key, state, action, self.params)).encode())
-        return whole.hexdigest()
+        computed = [
+            computation_hash(self.reset, key, self.params),
+            computation_hash(self.step, key, state, action, self.params),
+            computation_hash(self.restart, key, state, self.params) if self.restart else "",
+            computation_hash(self.draw, key) if self.draw else "",
+        ]
+        spaces = repr((self.observations, self.actions, self.max_steps, self.normalize))
+        return hash_of(self.name, spaces, content_hash(self.params), *computed)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..envs.environment import Discrete, Environment
+from ..envs.environment import Environment
+from ..envs.marks import content_hash, hash_of
 from ..envs.registry import make
 from ..meta.drift_learner import DriftSettings
 from ..meta.judging_objectives import (
@@ -35,7 +36,7 @@ from ..programs.objective import Objective
 from ..search.executors import available_cores, cache_compilations
 from . import statistics
 from .comparison import Comparison, Judgement, check_names, finite_or, rule_meant
-from .verdicts import computation_hash, explained, hash_of, verdict_mark
+from .verdicts import explained, verdict_mark
 
 AGENT_SETTINGS = sorted({field.name for made in (DriftSettings, LpgSettings) for field in fields(made)})
 """Settings that agents of any kind have."""
@@ -287,27 +288,11 @@ def _environment_content(name: str, env: Environment) -> tuple[tuple[str, ...], 
     Raises:
         RulesmithError: it cannot be stepped.
     """
-    import jax
-    import jax.numpy as jnp
-
-    spaces = (repr(env.observations), repr(env.actions), env.max_steps, env.normalize)
-    leaves, shape = jax.tree.flatten(env.params)
-    params = [hash_of(str(shape)), *(hash_of(a.shape, str(a.dtype), a.tobytes()) for a in map(np.asarray, leaves))]
-    family = name.partition("/")[0]
     if _is_shipped(name, env):
-        packages = {"grid": (), "brax": ("brax",)}.get(family, ("gymnax",))
-        return packages, (*spaces, params)
-    key = jax.random.key(0)
-    action = jnp.int32(0) if isinstance(env.actions, Discrete) else jnp.zeros(env.actions.shape)
+        packages = {"grid": (), "brax": ("brax",)}.get(name.partition("/")[0], ("gymnax",))
+        return packages, (content_hash(env.params),)
     with explained(f"environment {name} cannot be stepped"):
-        _, state = jax.eval_shape(env.reset, key, env.params)
-        computed = [
-            computation_hash(env.reset, key, env.params),
-            computation_hash(env.step, key, state, action, env.params),
-            env.restart and computation_hash(env.restart, key, state, env.params),
-            env.draw and computation_hash(env.draw, key),
-        ]
-    return (), (*spaces, params, computed)
+        return (), (env.mark(),)
 
 
 def _is_shipped(name: str, env: Environment) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..envs.marks import computation_hash
 from ..envs.tasks import Task, find
 from ..meta.contestants import Contestant, contestant_at, contestant_of_function, contestant_of_rule
 from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict, judge_optimizer
@@ -26,7 +27,7 @@ from ..programs.rule import Rule
 from ..search.executors import Pool, available_cores
 from . import statistics
 from .comparison import Comparison, Judgement, check_names, finite_or, rule_meant
-from .verdicts import computation_hash, explained, hash_of, verdict_mark
+from .verdicts import explained, verdict_mark
 
 SCALES = ((5_000, "up to 5k weights"), (50_000, "5k to 50k"), (10**12, "above 50k"))
 """Groups of tasks by the number of weights, at most."""
@@ -247,15 +248,8 @@ def _task_content(task: Task) -> tuple[Any, ...]:
     Raises:
         RulesmithError: the loss cannot be computed.
     """
-    import jax
-
     with explained(f"task {task.name} cannot be trained"):
-        data = [hash_of(array.shape, str(array.dtype), array.tobytes()) for part in task.data for array in part]
-        weights = jax.eval_shape(task.init, jax.random.key(0))
-        batch = [array[: task.batch_size] for array in task.data.train]
-        network = computation_hash(task.init, jax.random.key(0))
-        training = computation_hash(jax.value_and_grad(task.mean_loss), weights, *batch)
-    return task.name, task.steps, task.batch_size, data, network, training
+        return task.name, task.mark()
 
 
 def _optimizer_content(contestant: Contestant, task: Task, trials: int) -> tuple[Any, ...]:

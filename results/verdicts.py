@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..envs.marks import hash_of
 from ..meta.judging import Verdict
 from ..programs import RulesmithError, rule_file
+from ..search.method import jax_flags
 
 Kind = TypeVar("Kind", bound=Verdict)
-
-_FLAGS = ("jax_enable_x64", "jax_default_prng_impl", "jax_threefry_partitionable", "jax_default_matmul_precision")
-"""JAX's settings that change what is computed."""
 
 
 def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) -> str:
@@ -40,20 +38,7 @@ def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) ->
     names = [field.name for field in dataclasses.fields(kind)]
     versions = [metadata.version(name) for name in ("jax", "flax", "optax", "rulesmith", *packages)]
     where = (jax.default_backend(), jax.devices()[0].device_kind, platform.processor(), platform.machine())
-    flags = [getattr(jax.config, name) for name in _FLAGS]
-    return hash_of(kind.__name__, names, versions, where, flags, *parts)
-
-
-def hash_of(*parts: Any) -> str:
-    """Return a hash of the `repr` of plain data, 32 hexadecimal digits."""
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def computation_hash(function: Callable[..., Any], *arguments: Any) -> str:
-    """Return a hash of what JAX makes of a function, for arguments of these shapes and types; it is not run."""
-    import jax
-
-    return hash_of(jax.jit(lambda *given: function(*given)).lower(*arguments).as_text())
+    return hash_of(kind.__name__, names, versions, where, jax_flags(), *parts)
 
 
 @contextlib.contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..marks import computation_hash, content_hash, hash_of
 
 
 class Examples(NamedTuple):
@@ -63,19 +64,15 @@ class Task:
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
     def mark(self) -> str:
-        """Return a hash of all that the task is: its data, and its network and loss as JAX sees them."""
+        """Return a hash of all that the task is: its data, and its network and loss as JAX compiles them."""
         import jax
 
-        whole = hashlib.blake2b(digest_size=16)
-        whole.update(repr((self.name, self.steps, self.batch_size)).encode())
-        for part in self.data:
-            for array in part:
-                whole.update(np.ascontiguousarray(array).tobytes())
         key = jax.random.key(0)
         batch = [array[: self.batch_size] for array in self.data.train]
-        whole.update(str(jax.make_jaxpr(self.mean_loss)(jax.eval_shape(self.init, key), *batch)).encode())
-        whole.update(str(jax.make_jaxpr(self.init)(key)).encode())
-        return whole.hexdigest()
+        weights, training = jax.eval_shape(self.init, key), jax.value_and_grad(self.mean_loss)
+        computed = computation_hash(self.init, key), computation_hash(training, weights, *batch)
+        data = content_hash(tuple(tuple(part) for part in self.data))
+        return hash_of(self.name, self.steps, self.batch_size, data, *computed)
 
     def init(self, key: Any) -> Any:
         """Return new weights, a pytree."""

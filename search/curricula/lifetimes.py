@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int32
 
 from ...envs.environment import Environment
+from ...meta.drawn_levels import draw_levels
 
 
 class Lifetimes(NamedTuple):
@@ -61,13 +60,6 @@ class UniformLifetimes:
         return ()
 
 
-@functools.cache
-def _drawing(env: Environment) -> Callable[[Any], Any]:
-    """Return the function of keys to levels, compiled."""
-    assert env.draw is not None
-    return jax.jit(jax.vmap(env.draw))
-
-
 def lengths(uniform: Any, bounds: tuple[int, int]) -> Int32[np.ndarray, ...]:
     """Return lengths of lives, log-uniform between the bounds, both included, from draws uniform in [0, 1)."""
     low, high = np.log(bounds[0]), np.log(bounds[1] + 1)
@@ -79,10 +71,5 @@ def draw_lifetimes(env: Environment, bounds: tuple[int, int], shape: tuple[int, 
     length, level, seed = jax.random.split(key, 3)
     updates = lengths(np.asarray(jax.random.uniform(length, shape)), bounds)
     count = shape[0] * shape[1]
-    split = lambda key: jax.random.split(key, count)  # noqa: E731
-    if env.draw is None:
-        params = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *jnp.shape(x))), env.params)
-    else:
-        drawn = _drawing(env)(split(level))
-        params = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), drawn)
-    return Lifetimes(updates, split(seed).reshape(shape), params)
+    keys = jax.random.split(seed, count).reshape(shape)
+    return Lifetimes(updates, keys, draw_levels(env, shape, level))

@@ -17,23 +17,30 @@ from rulesmith.envs.environment import Discrete
 from rulesmith.envs.registry import make, names
 from rulesmith.envs.tasks import SETS, tasks
 from rulesmith.meta.score import Score
+from rulesmith.programs.objective import Shapes
+from rulesmith.results.level_regrets import correlations
 from rulesmith.results.views import run_json
+from rulesmith.search import starts
+from rulesmith.search.array_store import ArrayStore
 from rulesmith.search.candidates import Feedback
 from rulesmith.search.curricula.fixed import Fixed
-from rulesmith.search.curricula.level_buffer import ReplaySettings
+from rulesmith.search.curricula.level_buffer import LevelBuffer, ReplaySettings
 from rulesmith.search.curricula.lifetimes import UniformLifetimes
 from rulesmith.search.curricula.renewed import RenewedLifetimes
-from rulesmith.search.curricula.scores import LEVEL_SCORES, LevelScore
+from rulesmith.search.curricula.scores import LEVEL_SCORES, LevelScore, Lives
 from rulesmith.search.curricula.task_order import TaskOrder
 from rulesmith.search.engine import Evaluation, initial, run
 from rulesmith.search.executors import Here, Pool
+from rulesmith.search.level_store import LevelStore
 from rulesmith.search.method import discover, jax_flags
-from rulesmith.search.methods import curriculum, objective, symbolic
+from rulesmith.search.methods import curriculum, symbolic
+from rulesmith.search.problems import held_out
 from rulesmith.search.problems.programs import ProgramProblem
 from rulesmith.search.program_store import ProgramStore
 from rulesmith.search.state_codec import Encoder
 from rulesmith.search.strategies.evolution import RegularizedEvolution
-from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIES, EsSettings
+from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIES, EsSettings, EvolutionStrategy
+from rulesmith.search.strategies.meta_gradient import MetaGradientDescent
 from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES, program_strategy
 
 START = Program.parse(symbolic.WARM_START)
@@ -185,36 +192,56 @@ def test_the_number_of_workers_changes_nothing(strategy, tmp_path):
     assert found[0] == found[1]
 
 
-SMALL_LPG = {"workers": 4, "steps": 8}
-LEVELS = curriculum.CurriculumSearch(
-    levels="small",
-    updates=(2, 6),
-    agents=4,
-    episodes=4,
-    hidden=8,
-    agent=SMALL_LPG,
-    replay=ReplaySettings(capacity=12),
-    learning_rate=1e-3,
-    chunk=2,
-    es=EsSettings(population=8, sigma=0.1, learning_rate=0.02, ranks="pairwise"),
-    probe=3,
-    held_out=2,
-)
+def kept_by(store_class, directory, parts, arrays_of, steps, method, config):
+    """Run or go on with a search over networks, by any parts, and return what it keeps."""
+    fresh = not (directory / "run.sqlite").exists()
+    facts = {"method": method, "config": config, "held_out": {"unit": "u", "random": 0.0, "antagonist": 1.0}}
+    with store_class.create(directory, facts) if fresh else store_class.open(directory, write=True) as store:
+        store.arrays_of = arrays_of
+        first = initial(*parts, jax.random.key(3))
+        step, states = store.resume(first) or (0, first)
+        records = []
+        until = lambda step, _: step >= steps  # noqa: E731
+        observers = [store, records.append]
+        last = run(*parts, key=jax.random.key(3), states=states, step=step, until=until, observers=observers)
+        store.close_step(records[-1])
+    return json.dumps(run_json(directory, stats=False)), last
 
 
-def cut_and_whole(method, config, folder, bound, stops):
-    """Return what a run found that was never stopped, and one that was, at some steps."""
-    discover(method, config, folder / "whole", bound=bound)
-    for stop in (*stops, bound):
-        discover(method, config, folder / "cut", bound=stop, resume=(folder / "cut").exists())
-    return (json.dumps(run_json(folder / name, stats=False)) for name in ("whole", "cut"))
+class PretendLives:
+    """A problem on levels: lives end and are worth what a key says."""
+
+    def init(self, key):
+        return {"lived": np.zeros(4, np.int32)}
+
+    def evaluate(self, state, candidates, tasks, key):
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+        lived = np.where(tasks.vacant, 0, state["lived"]) + 1
+        names = [name for score in LEVEL_SCORES.values() for name in score.figures]
+        figures = {name: rng.random(4) for name in names}
+        lives = Lives(lived > 1 + rng.integers(0, 2, 4), rng.random(4) > 0.1, *rng.random((3, 4)), figures)
+        metrics = {"center": 0.0, "env_steps": 1}
+        gradient = jax.tree.map(lambda x: np.full_like(x, rng.random()), candidates)
+        return Evaluation({"lived": lived.astype(np.int32)}, gradient, lives, metrics)
 
 
 @pytest.mark.parametrize("score", LEVEL_SCORES)
 def test_runs_on_levels_by_any_score_resume(score, tmp_path):
-    whole, cut = cut_and_whole(curriculum.METHOD, replace(LEVELS, score=score), tmp_path, 5, (2,))
-    assert whole == cut
+    draw, start = held_out.draw_of(make("grid/small")), starts.start_arrays("lpg", 4, 0)
+    edit = lambda key, levels: levels  # noqa: E731
+    curriculum_ = LevelBuffer(draw, edit, (2, 6), 4, LEVEL_SCORES[score], ReplaySettings(capacity=10, edit=0.2))
+    strategy = MetaGradientDescent(start, 1e-2)
+    parts = strategy, curriculum_, PretendLives()
+    config = {"score": score, "rule": "lpg", "strategy": "meta-gradient", "seed": 0, "levels": "small"}
+    config |= {"updates": [2, 6], "agent": {}}
+    make_run = functools.partial(kept_by, LevelStore, parts=parts, arrays_of=strategy.mean)
+    whole, last = make_run(tmp_path / "whole", steps=12, method="curriculum", config=config)
+    for steps in (1, 5, 12):
+        cut, end = make_run(tmp_path / "cut", steps=steps, method="curriculum", config=config)
+    assert cut == whole
+    same_states(last, end)
     lives = json.loads(whole)["lives"]
+    assert len(lives) > 5
     figures = {name for each in LEVEL_SCORES.values() for name in each.figures}
     assert all(set(life["figures"]) == figures for life in lives)
 
@@ -222,42 +249,55 @@ def test_runs_on_levels_by_any_score_resume(score, tmp_path):
 def test_a_score_of_ones_own_brings_its_figures(tmp_path, monkeypatch):
     figure = {"entropy": lambda last: last.entropies.mean()}
     monkeypatch.setitem(LEVEL_SCORES, "curiosity", LevelScore(lambda lives: lives.figure("entropy"), figures=figure))
-    config = replace(LEVELS, score="curiosity", agents=8)
+    config = curriculum.CurriculumSearch(
+        levels="small",
+        score="curiosity",
+        updates=(2, 6),
+        agents=8,
+        episodes=2,
+        hidden=8,
+        agent={"workers": 4, "steps": 8},
+        replay=ReplaySettings(capacity=12),
+        held_out=2,
+    )
     discover(curriculum.METHOD, config, tmp_path / "run", bound=10)
     lives = run_json(tmp_path / "run", stats=False)["lives"]
     assert lives
     for life in lives:
         assert life["score"] == pytest.approx(life["figures"]["entropy"], rel=1e-5)
         assert 0 < life["score"] <= np.log(9) + 1e-6
-    from rulesmith.results.level_regrets import correlations
-    from rulesmith.search.level_store import LevelStore
-
     monkeypatch.setattr("rulesmith.results.level_regrets.LEAST", 3)
     with LevelStore.open(tmp_path / "run") as store:
         assert "curiosity" in correlations(store, list(store.lives()))
 
 
-TINY = objective.ObjectiveSearch(
-    rule="ta-lpo",
-    environments=("Catch-bsuite",),
-    horizon=(64, 320),
-    episodes=4,
-    agent={"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)},
-    es=EsSettings(population=6, sigma=0.1, learning_rate=0.05),
-)
+SMALL_NET = Shapes.lpg(timed=False, hidden=2, embedding=1, classes=2).draw(0, 0.1)
 
 
-@pytest.mark.parametrize("name", [n for n, kind in EVOLUTION_STRATEGIES.items() if not kind.full_covariance])
+class PretendReturns:
+    """A problem over networks: worth is how near they are to a point, and the state counts."""
+
+    def init(self, key):
+        return np.int32(0)
+
+    def evaluate(self, state, candidates, tasks, key):
+        flat = np.concatenate([np.asarray(x).reshape(len(x), -1) for x in jax.tree.leaves(candidates)], axis=1)
+        worth = -np.square(flat[:-1] - 0.01 * int(state)).sum(axis=1)
+        metrics = {"center": float(worth.mean()), "median": 0.0, "best": 0.0, "worst": 0.0, "env_steps": 1}
+        return Evaluation(np.int32(state + 1), worth[:, None], worth, metrics)
+
+
+@pytest.mark.parametrize("name", EVOLUTION_STRATEGIES)
 def test_runs_over_networks_by_any_strategy_resume(name, tmp_path):
-    whole, cut = cut_and_whole(objective.METHOD, replace(TINY, strategy=name), tmp_path, 4, (1, 3))
-    assert whole == cut
-
-
-@pytest.mark.slow
-def test_runs_by_meta_gradients_resume(tmp_path):
-    config = replace(TINY, rule="lpg", environments=("grid/small",), agent=SMALL_LPG, hidden=8, agents=4)
-    whole, cut = cut_and_whole(objective.METHOD, replace(config, strategy="meta-gradient"), tmp_path, 4, (1, 3))
-    assert whole == cut
+    strategy = EvolutionStrategy(name, EsSettings(population=6), SMALL_NET)
+    parts = strategy, Fixed(None), PretendReturns()
+    config = {"rule": "lpg", "strategy": name, "seed": 0, "environments": ["x"], "horizon": [1, 2], "agent": {}}
+    make_run = functools.partial(kept_by, ArrayStore, parts=parts, arrays_of=strategy.mean)
+    whole, last = make_run(tmp_path / "whole", steps=7, method="objective", config=config)
+    for steps in (1, 4, 7):
+        cut, end = make_run(tmp_path / "cut", steps=steps, method="objective", config=config)
+    assert cut == whole
+    same_states(last, end)
 
 
 def test_curricula_of_lifetimes_are_functions_of_their_state_and_key():

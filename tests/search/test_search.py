@@ -30,7 +30,7 @@ from rulesmith.search.mutation import MUTATIONS, Limits, inlined, mutate
 from rulesmith.search.problems.programs import ProgramProblem
 from rulesmith.search.program_store import ProgramStore as Store
 from rulesmith.search.store import FILE
-from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES, program_strategy
+from rulesmith.search.strategies.program_strategies import program_strategy
 
 START = Program.parse(WARM_START)
 RULESMITH = str(Path(sys.executable).parent / "rulesmith")
@@ -131,26 +131,16 @@ def test_archive_and_front():
     assert [e.candidate.index for e in archive] == [7, 5, 2, 3, 0, 4]  # 1 as fit as 5 and longer, 6 was stopped
 
 
-@pytest.mark.parametrize("strategy", PROGRAM_STRATEGIES)
-def test_a_run_is_a_function_of_its_config_whatever_stops_it(strategy, tmp_path):
+def test_a_run_is_a_function_of_its_config_whatever_stops_it(tmp_path):
     here = Here(build_pretend)
-    whole = search(tmp_path / "a", 400, here, strategy)
+    whole = search(tmp_path / "a", 400, here)
     for stop in (17, 100, 250):
-        search(tmp_path / "b", stop, here, strategy, resume=stop > 17)
-    assert search(tmp_path / "b", 400, here, strategy, resume=True) == whole
+        search(tmp_path / "b", stop, here, resume=stop > 17)
+    assert search(tmp_path / "b", 400, here, resume=True) == whole
     found = json.loads(whole)
     assert found["programs"] >= 400
     assert found["cached"] > 0
     assert found["hall_of_fame"][0]["fitness"] == min(e["fitness"] for e in found["hall_of_fame"])
-
-
-def test_the_number_of_workers_changes_nothing(tmp_path):
-    results = []
-    for workers in (1, 2):
-        pool = Pool(build_pretend, workers)
-        results.append(search(tmp_path / str(workers), 200, pool))
-        pool.close()
-    assert results[0] == results[1] == search(tmp_path / "here", 200, Here(build_pretend))
 
 
 def count_tanh(job):
