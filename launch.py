@@ -16,7 +16,7 @@ from .search.method import Devices, Method, Workers
 from .search.runs import method_named, method_of
 from .search.store import FILE, Store
 
-RUNS = Path("runs")
+RUNS_FOLDER = Path("runs")
 """Where runs are made if nothing else is said."""
 
 
@@ -125,8 +125,8 @@ def directory_of(method: Method[Any], out: Path | None, resume: bool) -> Path:
     if out:
         return out
     if not resume:
-        return RUNS / time.strftime(f"{method.name}-%Y%m%d-%H%M%S")
-    found = sorted(RUNS.glob(f"*/{FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return RUNS_FOLDER / time.strftime(f"{method.name}-%Y%m%d-%H%M%S")
+    found = sorted(RUNS_FOLDER.glob(f"*/{FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in found:
         try:
             with Store.open(path.parent) as store:
@@ -134,4 +134,4 @@ def directory_of(method: Method[Any], out: Path | None, resume: bool) -> Path:
                     return path.parent
         except RulesmithError:
             continue
-    raise RulesmithError(f"no run of {method.name!r} under {RUNS}/ to resume; name its directory with --out")
+    raise RulesmithError(f"no run of {method.name!r} under {RUNS_FOLDER}/ to resume; name its directory with --out")

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float32
 from .environment import Environment
 
 
-class Workers(NamedTuple):
+class WorkerStates(NamedTuple):
     """Copies of an environment in the middle of their episodes.
 
     Attributes:
@@ -70,21 +70,21 @@ Policy = Callable[[Any, Array], tuple[Array, Any]]
 """Function of (key, observations of all workers) to (their actions, anything to keep with the trajectory)."""
 
 
-def start(env: Environment, params: Any, key: Any, workers: int) -> Workers:
+def start(env: Environment, params: Any, key: Any, workers: int) -> WorkerStates:
     """Return fresh workers."""
     observation, state = jax.vmap(env.reset, (0, None))(jax.random.split(key, workers), params)
-    return Workers(state, observation, jnp.zeros(workers))
+    return WorkerStates(state, observation, jnp.zeros(workers))
 
 
 def rollout(
     env: Environment,
     params: Any,
     policy: Policy,
-    workers: Workers,
+    workers: WorkerStates,
     key: Any,
     steps: int,
     value: Callable[[Array], Array] | None = None,
-) -> tuple[Workers, Trajectory, Episodes]:
+) -> tuple[WorkerStates, Trajectory, Episodes]:
     """Act for some steps in every worker, starting anew wherever an episode ends.
 
     Args:
@@ -100,7 +100,7 @@ def rollout(
     count = len(workers.so_far)
     reset = env.restart or (lambda key, state, params: env.reset(key, params))
 
-    def step(carry: tuple[Workers, Episodes], key: Any) -> tuple[tuple[Workers, Episodes], Trajectory]:
+    def step(carry: tuple[WorkerStates, Episodes], key: Any) -> tuple[tuple[WorkerStates, Episodes], Trajectory]:
         workers, episodes = carry
         act, advance, anew = jax.random.split(key, 3)
         action, extra = policy(act, workers.observation)
@@ -127,7 +127,7 @@ def rollout(
         seen = Trajectory(
             workers.observation, action, after.reward, after.terminated, after.truncated, bootstrap, extra
         )
-        return (Workers(state, observation, jnp.where(done, 0.0, so_far)), episodes), seen
+        return (WorkerStates(state, observation, jnp.where(done, 0.0, so_far)), episodes), seen
 
     first = Episodes(jnp.float32(0), jnp.float32(0), jnp.float32(-jnp.inf))
     (workers, episodes), trajectory = jax.lax.scan(step, (workers, first), jax.random.split(key, steps))
@@ -150,7 +150,7 @@ def evaluate(env: Environment, params: Any, policy: Policy, key: Any, episodes: 
         after = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(advance, episodes), state, action, params)
         so_far = workers.so_far + jnp.where(over, 0.0, after.reward)
         over = over | after.terminated | after.truncated
-        return time + 1, after.state, Workers((), after.observation, so_far), over
+        return time + 1, after.state, WorkerStates((), after.observation, so_far), over
 
     first = (jnp.int32(0), workers.state, workers._replace(state=()), jnp.zeros(episodes, bool))
     *_, workers, _ = jax.lax.while_loop(unfinished, step, first)

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array
 
 from ..envs.environment import Environment
-from ..envs.rollout import Episodes, Policy, Workers, rollout
+from ..envs.rollout import Episodes, Policy, WorkerStates, rollout
 from ..programs.drift import drift_loss
 from ..programs.policies import entropy, log_probability
 from .advantages import generalized_advantages
@@ -122,14 +122,14 @@ class DriftLearner:
         return act
 
     def update(
-        self, agent: DriftAgent, rule: Any, hyper: Hyper, params: Any, workers: Workers, clock: Clock, key: Any
-    ) -> tuple[DriftAgent, Workers, Episodes, dict[str, Array]]:
+        self, agent: DriftAgent, rule: Any, hyper: Hyper, params: Any, workers: WorkerStates, clock: Clock, key: Any
+    ) -> tuple[DriftAgent, WorkerStates, Episodes, dict[str, Array]]:
         """Act, estimate advantages, and make the epochs' gradient steps."""
         return self.update_and_samples(agent, rule, hyper, params, workers, clock, key)[:4]
 
     def update_and_samples(
-        self, agent: DriftAgent, rule: Any, hyper: Hyper, params: Any, workers: Workers, clock: Clock, key: Any
-    ) -> tuple[DriftAgent, Workers, Episodes, dict[str, Array], tuple[Array, Array]]:
+        self, agent: DriftAgent, rule: Any, hyper: Hyper, params: Any, workers: WorkerStates, clock: Clock, key: Any
+    ) -> tuple[DriftAgent, WorkerStates, Episodes, dict[str, Array], tuple[Array, Array]]:
         """Do as `update`, and return also the log ratios and advantages that the drift saw, (epochs, samples)."""
         settings = self.settings
         act, learn = jax.random.split(key)

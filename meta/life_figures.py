@@ -32,12 +32,12 @@ class LastRollout(NamedTuple):
 LifeFigure = Callable[[LastRollout], Float32[Array, ""]]
 
 
-def positive_value_loss(last: LastRollout) -> Float32[Array, ""]:
+def positive_advantage(last: LastRollout) -> Float32[Array, ""]:
     """Return the mean positive part of the advantages."""
     return jnp.maximum(last.advantages, 0.0).mean()
 
 
-def l1_value_loss(last: LastRollout) -> Float32[Array, ""]:
+def advantage_size(last: LastRollout) -> Float32[Array, ""]:
     """Return the mean size of the advantages."""
     return jnp.abs(last.advantages).mean()
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int32
 
 from ..envs.environment import Environment
-from ..envs.rollout import Episodes, Policy, Workers, evaluate, start
+from ..envs.rollout import Episodes, Policy, WorkerStates, evaluate, start
 
 BINS = 20
 """Equal parts of a lifetime in which its curves are kept."""
@@ -48,8 +48,8 @@ class Learner(Protocol):
         ...
 
     def update(
-        self, agent: Any, rule: Any, hyper: Any, params: Any, workers: Workers, clock: Clock, key: Any
-    ) -> tuple[Any, Workers, Episodes, dict[str, Array]]:
+        self, agent: Any, rule: Any, hyper: Any, params: Any, workers: WorkerStates, clock: Clock, key: Any
+    ) -> tuple[Any, WorkerStates, Episodes, dict[str, Array]]:
         """Act for `steps`, learn from it, and return agent, workers, episodes that ended, and figures to keep."""
         ...
 

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array
 
 from ..envs.environment import Discrete, Environment
-from ..envs.rollout import Episodes, Policy, Trajectory, Workers, rollout
+from ..envs.rollout import Episodes, Policy, Trajectory, WorkerStates, rollout
 from ..programs.lpg import lpg_loss, lpg_targets
 from ..programs.policies import entropy, log_probability
 from .agents import agent_for, bounded, sample
@@ -92,8 +92,8 @@ class LpgLearner:
         return act
 
     def update(
-        self, agent: LpgAgent, rule: Any, hyper: Any, params: Any, workers: Workers, clock: Clock, key: Any
-    ) -> tuple[LpgAgent, Workers, Episodes, dict[str, Array]]:
+        self, agent: LpgAgent, rule: Any, hyper: Any, params: Any, workers: WorkerStates, clock: Clock, key: Any
+    ) -> tuple[LpgAgent, WorkerStates, Episodes, dict[str, Array]]:
         """Act, ask the rule what it wants, and make one gradient step. `hyper` is the learning rate."""
         workers, seen, episodes = rollout(self.env, params, self.policy(agent), workers, key, self.steps)
         agent, figures, _ = self.learn(agent, rule, hyper, seen, workers.observation, clock)

@@ -21,7 +21,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float32, Int32
 
-from ..envs.rollout import Episodes, Workers, evaluate, rollout, start
+from ..envs.rollout import Episodes, WorkerStates, evaluate, rollout, start
 from ..programs.policies import entropy, log_probability
 from .advantages import generalized_advantages
 from .agents import agent_for
@@ -71,7 +71,7 @@ class Living(NamedTuple):
     agent: LpgAgent
     critic: Any
     critic_state: Any
-    workers: Workers
+    workers: WorkerStates
     level: Any
     clock: Clock
     best: Float32[Array, ""]
@@ -165,7 +165,7 @@ class MetaGradient:
         """Return an agent's share of the meta-loss, what becomes of it, and what was seen in all its rollouts."""
         settings, learner = self.settings, self.learner
 
-        def act(agent: LpgAgent, workers: Workers, key: Any, value: Any = None) -> Any:
+        def act(agent: LpgAgent, workers: WorkerStates, key: Any, value: Any = None) -> Any:
             still = jax.tree.map(jax.lax.stop_gradient, agent)  # actions are samples: nothing flows through them
             moved = rollout(learner.env, living.level, learner.policy(still), workers, key, learner.steps, value)
             return jax.tree.map(jax.lax.stop_gradient, moved)

@@ -22,7 +22,7 @@ from ..meta.judging import Verdict
 from ..programs import RulesmithError, rule_file
 from ..search.method import jax_flags
 
-Kind = TypeVar("Kind", bound=Verdict)
+_Kind = TypeVar("_Kind", bound=Verdict)
 
 
 def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) -> str:
@@ -77,7 +77,7 @@ def folder() -> Path:
     raise RulesmithError(f"{place}, where verdicts are kept, {reason}; set XDG_CACHE_HOME to another folder")
 
 
-def known_verdict(mark: str, kind: type[Kind]) -> Kind | None:
+def known_verdict(mark: str, kind: type[_Kind]) -> _Kind | None:
     """Return the verdict that is kept under a mark; None if there is none, or its file is damaged."""
     try:
         found = kind(**json.loads((folder() / f"{mark}.json").read_text()))

@@ -237,13 +237,13 @@ def kept_config(method: Method[Config], store: Store, config: Config | None) -> 
     where, name = store.directory, store.fact("method")
     if name != method.name:
         raise RulesmithError(f"{where} is not a run of {method.name!r} but of {name!r}")
+    for flag, ours, now in differences(store.fact("flags"), jax_flags()):
+        raise RulesmithError(f"JAX's flag {flag} was {ours} when {where} began and is {now} now: set it as it was")
     kept = store.fact("config")
     for what, ours, now in differences(kept, kept if config is None else to_plain(config)):
         raise RulesmithError(
             f"{what} is {words_of(ours)} in {where} and {words_of(now)} here: a run keeps the config it began with"
         )
-    for flag, ours, now in differences(store.fact("flags"), jax_flags()):
-        raise RulesmithError(f"JAX's flag {flag} was {ours} when {where} began and is {now} now: set it as it was")
     return from_plain(method.config, kept) if config is None else config
 
 
@@ -377,7 +377,7 @@ class _Session:
         observers: list[Observer],
         callbacks: list[Observer],
     ) -> None:
-        self._store, self._parts, self._unit = store, parts, method.store
+        self._store, self._parts, self._amount = store, parts, method.store.amount
         self._bound, self._minutes, self._done = bound, minutes, done
         self._observers, self._callbacks = observers, callbacks
         self._began = self._last = time.perf_counter()
@@ -397,7 +397,7 @@ class _Session:
         now = time.perf_counter()
         record = replace(record, metrics={**record.metrics, "seconds": now - self._last})
         self._last = now
-        self._done += self._unit.amount(record)
+        self._done += self._amount(record)
         if self._store:
             self._store(record)
         self._latest = record

@@ -90,7 +90,7 @@ _SETTINGS = PrimitiveConstructorSpec(
 Tasks = Annotated[tuple[str | Task, ...], _names("TASK")]
 Environments = Annotated[tuple[str | Environment, ...], _names("ENVIRONMENT"), arg(aliases=["--env"])]
 Levels = Annotated[str | Environment, _name("LEVELS")]
-Drift = Positional[Annotated[str | Objective, _name("RULE")]]
+LearnedDrift = Positional[Annotated[str | Objective, _name("RULE")]]
 Steps = Annotated[tuple[float, float], _range(float, "environment steps, such as 1e5:1e6")]
 Updates = Annotated[tuple[int, int], _range(int, "updates, such as 10:250")]
 Settings = Annotated[Mapping[str, Any], _SETTINGS]

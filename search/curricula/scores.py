@@ -90,8 +90,8 @@ class LevelScore:
 LEVEL_SCORES: dict[str, LevelScore] = {
     "algorithmic-regret": LevelScore(regret, "antagonist"),
     "exact-regret": LevelScore(regret, "optimal"),
-    "pvl": LevelScore(positive_value_loss, figures={"positive value loss": life_figures.positive_value_loss}),
-    "l1": LevelScore(l1_value_loss, figures={"L1 value loss": life_figures.l1_value_loss}),
+    "pvl": LevelScore(positive_value_loss, figures={"positive value loss": life_figures.positive_advantage}),
+    "l1": LevelScore(l1_value_loss, figures={"L1 value loss": life_figures.advantage_size}),
     "maxmc": LevelScore(max_monte_carlo, figures={"value": life_figures.mean_value}),
     "random": LevelScore(equal, replay=0.0),
     "frozen": LevelScore(equal, replay=1.0),

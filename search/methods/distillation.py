@@ -18,7 +18,7 @@ from ...programs import Program, RulesmithError
 from ...programs.objective import Objective
 from ..curricula.fixed import Fixed
 from ..method import Devices, Method, Parts, Preset, Setup
-from ..options import Drift, Environments, Steps
+from ..options import Environments, LearnedDrift, Steps
 from ..problems.drifts import SlopeScorer, drift_rule, start_drift
 from ..problems.programs import ProgramProblem
 from ..problems.return_scale import check_horizon, scales_of
@@ -51,7 +51,7 @@ class Distillation:
         seed: Seed of all the run's random numbers.
     """
 
-    rule: Drift = ""
+    rule: LearnedDrift = ""
     environments: Environments = ()
     horizon: Steps = (0.0, 0.0)
     strategy: str = "evolution"

@@ -13,7 +13,7 @@ from ..candidates import Feedback
 from ..engine import Evaluation
 from ..executors import Executor
 from ..method import Setup
-from ..strategies.refining import Trial
+from ..strategies.refining import RefinementTrial
 
 FACTORS = tuple(2.0**i for i in range(-3, 3))
 """Step sizes tried on each task, relative to those that AdamW wants there: more of them than in a search."""
@@ -36,7 +36,7 @@ class FullTrials:
         return ()
 
     def evaluate(
-        self, state: tuple[()], candidates: Sequence[Trial], tasks: Any, key: Any
+        self, state: tuple[()], candidates: Sequence[RefinementTrial], tasks: Any, key: Any
     ) -> Evaluation[tuple[()], list[Feedback], None]:
         """Return each trial's score."""
         jobs = [("full", t.program.to_flat_text(), (t.round, t.seeds, self.references[t.round])) for t in candidates]

@@ -32,7 +32,7 @@ PHASES = ("funnel", "constants", "noise", "removal", "confirmation", "done")
 
 
 @dataclass(frozen=True)
-class Trial(Candidate):
+class RefinementTrial(Candidate):
     """A program to try in full.
 
     Attributes:
@@ -148,7 +148,7 @@ class Refiner:
             return [(option, f"without {words(statement)}, other seeds", group) for group in others]
         return []
 
-    def ask(self, state: Refining, key: Any) -> list[Trial]:
+    def ask(self, state: Refining, key: Any) -> list[RefinementTrial]:
         """Return the next trials of the phase."""
         done = len(state.found)
         rows = self.trials_of(state)[done : done + self.batch]
@@ -157,10 +157,10 @@ class Refiner:
         trials = []
         for number, (program, what, seeds) in enumerate(rows, state.asked):
             summary = summarize(program)
-            trials.append(Trial(number, program, None, what, 0, summary.digest, summary.length, where, seeds))
+            trials.append(RefinementTrial(number, program, None, what, 0, summary.digest, summary.length, where, seeds))
         return trials
 
-    def tell(self, state: Refining, candidates: Sequence[Trial], feedback: Sequence[Feedback]) -> Refining:
+    def tell(self, state: Refining, candidates: Sequence[RefinementTrial], feedback: Sequence[Feedback]) -> Refining:
         """Return the state after trials; at the end of a phase, the next one's."""
         found = (*state.found, *(told.score.fitness for told in feedback))
         state = replace(state, found=found, asked=state.asked + len(candidates))
