@@ -18,6 +18,10 @@ from .programs.objective import Objective
 CONFIG = (FlagCreatePairsOff, tyro.conf.DisallowNone)
 
 RuleName = Annotated[str, arg(metavar="RULE")]
+RuleNames = Positional[Annotated[tuple[str, ...], arg(metavar="RULE [RULE ...]", help_behavior_hint="")]]
+SomeNames = Annotated[tuple[str, ...], arg(help_behavior_hint="")]
+Many = UseAppendAction[Annotated[tuple[str, ...], arg(help_behavior_hint="")]]
+ManyNumbers = UseAppendAction[Annotated[tuple[float, ...], arg(help_behavior_hint="")]]
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OutputFile = Annotated[Path, arg(metavar="FILE", aliases=["-o"])]
 OptionalOutput = Annotated[Path | None, arg(metavar="FILE", aliases=["-o"], help_behavior_hint="")]
@@ -212,16 +216,13 @@ class Basics:
     """Where a run is and how long it takes.
 
     Attributes:
-        preset: Values of all options that are not given: demo (1.5 minutes), standard (an hour), or paper (the
-            published scale).
-        minutes: Minutes after which the search stops, at the end of a step; by default the preset's, unless another
-            bound is given.
+        minutes: Minutes after which the search stops, at the end of a step; by default the preset's, unless
+            another bound is given. A refinement ends by itself.
         out: The run's directory; by default a new one under runs/.
         resume: Go on with the run in --out (by default the latest) where it stopped. Other options may be left out;
             those given must be as they were.
     """
 
-    preset: str = "demo"
     minutes: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
     out: Annotated[Path | None, arg(metavar="DIRECTORY", help_behavior_hint="")] = None
     resume: bool = False
@@ -271,7 +272,7 @@ def _search(name: str, words: list[str], about: str, more: Callable[[list[str]],
                 config = from_plain(method.config, kept)
         if "--preset" in given and given["--preset"] != recorded:
             raise RulesmithError(f"preset is {recorded} in {out} and {given['--preset']} here: a run keeps its own")
-    config, basics, bound, resources = _parsed(method, config, words, name, about)
+    config, basics, bound, resources, chosen = _parsed(method, config, words, name, about)
     if basics is None:
         return None
     if resume and recorded and basics.minutes is None and bound is None:
@@ -280,7 +281,7 @@ def _search(name: str, words: list[str], about: str, more: Callable[[list[str]],
     directory = directory_of(method, basics.out, basics.resume)
     how = {"bound": bound, "minutes": minutes, "resume": basics.resume, "resources": resources}
     try:
-        run_method(method, config, directory, **how, facts={"preset": basics.preset})
+        run_method(method, config, directory, **how, facts={"preset": chosen})
     except KeyboardInterrupt:
         return directory
     return directory
@@ -292,24 +293,36 @@ _PARSE_ONLY = False
 def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -> Any:
     """Return the config, the basics, the bound by number and the resources that words say."""
 
-    def command(config: Any, basics: Any, bound: Any, resources: Any) -> Any:
-        return config, basics, bound, resources
+    def command(config: Any, basics: Any, bound: Any, resources: Any, preset: Any = "demo") -> Any:
+        return config, basics, bound, resources, preset
 
     hint = f"Stop after so many {method.unit}, counted from the run's start, at the end of a step."
     count = Annotated[int | None, arg(name=method.unit, metavar="INT", help=hint, help_behavior_hint="")]
     flat = arg(name="")
+    minutes = {key: each.minutes for key, each in method.presets.items()}
+    lengths = ", ".join(key if bound is None else f"{key} ({_duration(bound)})" for key, bound in minutes.items())
+    about_preset = f"Values of the options that are not given, and how long: {lengths}."
     command.__annotations__ = {
         "config": Annotated[method.config, flat],
         "basics": Annotated[Basics, flat],
         "bound": count,
         "resources": Annotated[method.resources, flat],
+        "preset": Annotated[str, arg(help=about_preset)] if len(minutes) > 1 else tyro.conf.Suppress[str],
     }
-    command.__defaults__ = (config, Basics(), None, method.resources())
+    command.__defaults__ = (config, Basics(), None, method.resources(), "demo")
     safe = "Ctrl-C is safe: all whole steps are kept, and the same command with --resume goes on."
     command.__doc__ = f"{about}\n\n{safe}\n\nExample: {EXAMPLES[name]}"
     shown = {"distillation": "distill", "refinement": "refine"}.get(name, f"discover {name}")
     found = tyro.cli(command, args=words, prog=f"rulesmith {shown}", config=CONFIG)
-    return (None, None, None, None) if _PARSE_ONLY else found
+    return (None,) * 5 if _PARSE_ONLY else found
+
+
+def _duration(minutes: float) -> str:
+    """Return minutes in words."""
+    for unit, size in (("week", 60 * 24 * 7), ("hour", 60)):
+        if minutes >= size:
+            return f"{minutes / size:g} {unit}{'s' if minutes > size else ''}"
+    return f"{minutes:g} minutes"
 
 
 def _merged(words: list[str]) -> list[str]:
@@ -365,14 +378,14 @@ def refine(words: list[str]) -> None:
 
 
 def compare(
-    rules: Positional[tuple[str, ...]],
-    env: UseAppendAction[tuple[str, ...]] = (),
-    levels: UseAppendAction[tuple[str, ...]] = (),
-    horizon: UseAppendAction[tuple[float, ...]] = (),
-    tasks: tuple[str, ...] = (),
+    rules: RuleNames,
+    env: Many = (),
+    levels: Many = (),
+    horizon: ManyNumbers = (),
+    tasks: SomeNames = (),
     seeds: OptionalCount = None,
     trials: OptionalCount = None,
-    agent: tuple[str, ...] = (),
+    agent: SomeNames = (),
     json: OptionalFile = None,
     workers: OptionalCount = None,
 ) -> None:
@@ -418,7 +431,7 @@ def compare(
 
 
 def tune(
-    rules: Positional[tuple[str, ...]],
+    rules: RuleNames,
     tasks: tuple[str, ...] = ("search",),
     trials: int = 24,
     seeds: int = 3,

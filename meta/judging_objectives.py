@@ -106,7 +106,7 @@ def judge_objective(
         lived = run(
             candidates,
             Trials(
-                np.where(np.arange(places) < lives, 0, -1).astype(np.int32),  # -1: a place where no one lives
+                np.where(np.arange(places) < lives, 0, -1).astype(np.int32),  # -1: this place is skipped
                 np.where(np.arange(places) < lives, length, 0).astype(np.int32),
                 jax.random.split(lifetime, count)[which],
                 jax.tree.map(lambda x: x[which], draw_levels(env, (count,), level)),

@@ -44,12 +44,12 @@ class Preset(Generic[Config]):
 
     Attributes:
         config: its fields.
-        minutes: that a run takes if nothing else bounds it.
+        minutes: that a run takes if nothing else bounds it; None for a method whose runs end by themselves.
         variants: the config instead, for some kinds of rule (the field `rule` of the config).
     """
 
     config: Config
-    minutes: float
+    minutes: float | None
     variants: Mapping[str, Config] = field(default_factory=dict)
 
 

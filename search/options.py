@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from tyro.conf import Positional, arg
@@ -87,12 +88,21 @@ _SETTINGS = PrimitiveConstructorSpec(
     str_from_instance=_words_of_settings,
 )
 
-Tasks = Annotated[tuple[str | Task, ...], _names("TASK")]
-Environments = Annotated[tuple[str | Environment, ...], _names("ENVIRONMENT"), arg(aliases=["--env"])]
+
+def _hint(default: str) -> str:
+    """Return what help says of a default; nothing of one that is empty."""
+    return f"(default: {default})" if default.strip("'\"") else ""
+
+
+Tasks = Annotated[tuple[str | Task, ...], _names("TASK"), arg(help_behavior_hint=_hint)]
+Environments = Annotated[
+    tuple[str | Environment, ...], _names("ENVIRONMENT"), arg(aliases=["--env"], help_behavior_hint=_hint)
+]
 Levels = Annotated[str | Environment, _name("LEVELS")]
-LearnedDrift = Positional[Annotated[str | Objective, _name("RULE")]]
+LearnedDrift = Positional[Annotated[str | Objective, _name("RULE"), arg(help_behavior_hint=_hint)]]
+Runs = Positional[Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]", help_behavior_hint="")]]
 Steps = Annotated[tuple[float, float], _range(float, "environment steps, such as 1e5:1e6")]
 Updates = Annotated[tuple[int, int], _range(int, "updates, such as 10:250")]
-Settings = Annotated[Mapping[str, Any], _SETTINGS]
+Settings = Annotated[Mapping[str, Any], _SETTINGS, arg(help_behavior_hint=_hint)]
 Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 Text = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]

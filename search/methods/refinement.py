@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tyro.conf import Positional
 
 from ...envs.tasks import Task, task_name
 from ...programs import Program, RulesmithError
@@ -24,7 +23,7 @@ from ...programs.rule import Rule
 from ..config_codec import names_of
 from ..curricula.fixed import Fixed
 from ..method import Method, Parts, Preset, Setup, Workers
-from ..options import Tasks
+from ..options import Runs, Tasks
 from ..problems.full_trials import FullTrials, full_evaluator, references_of
 from ..problems.trainings import checked_tasks, executor_for
 from ..program_store import ProgramStore
@@ -52,7 +51,7 @@ class Refinement:
         seed: Seed of the constants' draws.
     """
 
-    runs: Positional[tuple[Path, ...]] = ()
+    runs: Runs = ()
     tasks: Tasks = ("selection",)
     then: Tasks = ()
     finalists: int = 16
@@ -70,7 +69,7 @@ class Refinement:
         return tuple(checked_tasks(tasks) for tasks in (self.tasks, self.then) if tasks)
 
 
-PRESETS = {"demo": Preset(Refinement(), 60.0)}
+PRESETS = {"demo": Preset(Refinement(), None)}
 
 
 class Finalist(NamedTuple):
