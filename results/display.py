@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from abc import abstractmethod
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
+from rich.spinner import Spinner
+from rich.text import Text
 
 from ..search.engine import Record
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
+_SILENCE = 9.0
+"""Seconds without a line after which one says what is still going on."""
 
 
 class NotebookCell:
@@ -62,21 +67,38 @@ class Display:
         self.began = time.perf_counter()
         self.searching: float | None = None
         self.record: Record[Any, Any, Any, Any] | None = None
-        self.shown = 0.0
+        self.shown = self.said = self.began
+        self.doing = "starting"
+        self.over = threading.Event()
 
     def __enter__(self) -> Display:
         self.console.print(f"run directory: {self.directory}")
         if self.live:
             self.live.__enter__()
+        threading.Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self.over.set()
         if self.live:
             self.live.__exit__(*error)
 
     def status(self, text: str) -> None:
         """Say what is going on."""
-        self.console.print(f"{time.perf_counter() - self.began:6.1f} s  {text}", soft_wrap=True)
+        self.doing = text
+        self._say(text)
+        if self.live and self.record is None:
+            self.live.update(Spinner("dots", text) if isinstance(self.live, Live) else Text(text))
+
+    def _say(self, text: str) -> None:
+        self.said = time.perf_counter()
+        self.console.print(f"{self.said - self.began:6.1f} s  {text}", soft_wrap=True)
+
+    def _break_silence(self) -> None:
+        """Say every so often, from a thread of its own, what is still going on (a compile, a long step)."""
+        while not self.over.wait(1.0):
+            if not self.live and time.perf_counter() - self.said >= _SILENCE:
+                self._say(f"still {self.doing}")
 
     def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
         """Show a step."""
@@ -84,12 +106,13 @@ class Display:
         if self.searching is None:
             self.searching = now - record.metrics["seconds"]
         self.record = record
+        self.doing = f"in step {record.step + 1:,}"
         self.count(record)
         if self.live:
             self.live.update(self.panel(record, now))
         elif now - self.shown >= _LINES_EVERY:
             self.shown = now
-            self.console.print(f"{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
+            self._say(self.line(record, now))
 
     def end(self) -> None:
         """Say what was found, and what to do with it."""
