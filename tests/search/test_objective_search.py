@@ -291,7 +291,7 @@ def test_two_hosts_find_what_one_finds(tmp_path):
         (["--env", "CartPole-v9"], "did you mean 'CartPole-v1'"),
         (["--horizon", "1:2"], "shorter than one update"),
         (["--strategy", "cma-es", "--rule", "lpg"], "pairwise ranks need antithetic pairs"),
-        (["--strategy", "cma-es", "--rule", "lpg", "--ranks", "centred"], "full covariance"),
+        (["--strategy", "cma-es", "--rule", "lpg", "--es.ranks", "centred"], "full covariance"),
         (["--generations", "0"], "above 0"),
         (["--rule", "symbolic"], "`discover drift`"),
         (["--resume", "--out", "nowhere"], "no run here"),
