@@ -199,9 +199,6 @@ def compare(
     its best is run on seeds that the tuning has not seen. Verdicts are kept in the user's cache as they come, so a
     comparison that was stopped goes on when it is called again, and nothing is judged twice.
 
-    Optimizers are judged in worker processes. As with all of Python's processes, a script that calls this must do so
-    below ``if __name__ == "__main__":``.
-
     Args:
         rules: one or several; each a published rule's name, a rule file, a run's directory, an optimizer's import path
             (``"optax:nadamw"``), a `Rule`, an `Objective`, a run (anything with such a rule as `best`), or a function

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,8 +133,9 @@ class Pool:
         for _ in range(ATTEMPTS):
             waiting: dict[Future[Any], int] = {}
             try:
-                for i in sorted(left):
-                    waiting[self._pool.submit(_evaluate, items[i])] = i
+                with _main_hidden():
+                    for i in sorted(left):
+                        waiting[self._pool.submit(_evaluate, items[i])] = i
                 for future in as_completed(waiting):
                     result = future.result()
                     left.discard(waiting[future])
@@ -153,6 +156,22 @@ class Pool:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Hide which script is run while worker processes start.
+
+    Each would import that script, and a search that it starts at its top level would begin again in every worker.
+    What workers need reaches them by value, or stands in modules.
+    """
+    main: Any = sys.modules["__main__"]
+    kept = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(kept)
 
 
 class Portable:

@@ -10,7 +10,7 @@ import rulesmith
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(rulesmith.__path__, "rulesmith.")
-    if name.split(".")[1] in ("programs", "search", "envs", "meta", "results")
+    if name.split(".")[1] in ("programs", "search", "envs", "meta", "results", "launch")
 ]
 
 

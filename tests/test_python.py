@@ -230,6 +230,20 @@ def test_the_same_command_with_resume_goes_on(tmp_path):
     assert run_json(tmp_path / "mine", stats=False)["programs"] == 19
 
 
+def test_a_plain_script_may_search_at_its_top_level(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import rulesmith\nfrom dataclasses import replace\nfrom rulesmith.envs.tasks import tasks\n"
+        "print('script begins')\n"
+        "own = replace(tasks()['iris-mlp-2k'], name='own', loss=lambda y, t: ((y - t[:, None]) ** 2).mean(-1) + 0.01)\n"
+        "config = rulesmith.Symbolic(tasks=(own,), seeds=1, population=6, tournament=2, batch=4)\n"
+        "run = rulesmith.discover(config, 'mine', programs=5, resources=rulesmith.Workers(2), progress=False)\n"
+        "print(len(run.hall_of_fame) > 0)\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["script begins", "True"]
+
+
 def test_a_start_that_fails_leaves_its_name_free(tmp_path):
     (tmp_path / "broken.py").write_text(
         "from rulesmith import Task\nfrom rulesmith.envs.tasks import tasks\nfrom dataclasses import replace\n"
