@@ -68,11 +68,10 @@ class Display:
         self.searching: float | None = None
         self.record: Record[Any, Any, Any, Any] | None = None
         self.shown = self.said = self.began
-        self.doing = "starting"
+        self.doing, self.named = "starting", False
         self.over = threading.Event()
 
     def __enter__(self) -> Display:
-        self.console.print(f"run directory: {self.directory}")
         if self.live:
             self.live.__enter__()
         threading.Thread(target=self._break_silence, daemon=True).start()
@@ -91,6 +90,9 @@ class Display:
             self.live.update(Spinner("dots", text) if isinstance(self.live, Live) else Text(text))
 
     def _say(self, text: str) -> None:
+        if not self.named:  # only now, since what is refused makes no run
+            self.named = True
+            self.console.print(f"run directory: {self.directory}", soft_wrap=True)
         self.said = time.perf_counter()
         self.console.print(f"{self.said - self.began:6.1f} s  {text}", soft_wrap=True)
 

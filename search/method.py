@@ -404,7 +404,7 @@ class _Session:
         for observer in self._observers:
             observer(record)
         for callback in self._callbacks:
-            self._stopped |= callback(record) is True
+            self._stopped |= bool(callback(record))
 
     def close(self) -> None:
         """Write what is left to write."""

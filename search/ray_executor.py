@@ -38,7 +38,7 @@ class RayPool:
         try:
             import ray
         except ImportError:
-            raise RulesmithError("--executor ray needs Ray: pip install 'rulesmith[ray]'") from None
+            raise RulesmithError("--ray needs Ray: pip install 'rulesmith[ray]'") from None
         self._ray, self._own = ray, not ray.is_initialized()
         if self._own:
             where = f"at {address}" if address else "on this machine"
