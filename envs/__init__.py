@@ -1,1 +1,1 @@
-"""What rules are tried on."""
+"""What rules are tried on: supervised tasks, and environments of reinforcement learning."""

@@ -26,7 +26,7 @@ LIMIT = 1000
 
 
 class BraxState(NamedTuple):
-    """brax's state, that at the start of the first episode, and the steps of this one."""
+    """brax's state, the state at the start of the first episode, and the steps done in the current one."""
 
     now: Any
     first: Any

@@ -1,9 +1,9 @@
 """One interface over every reinforcement-learning environment: a few pure functions and what they take and give.
 
 An environment is plain functions over states that are pytrees. Its `params` are data too, so one compiled rollout
-serves every level of a grid-world. `step` does not reset: a time limit (*truncation*, after which the last state still
-has a value) is told apart from an end of the task (*termination*, after which nothing more is to be had), and the
-vectorized `rollout` resets both.
+serves every level of a grid-world. `step` does not reset: it distinguishes a time limit (*truncation*, after which the
+last state still has a value) from an end of the task (*termination*, after which there is no more reward), and the
+vectorized `rollout` resets after both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Discrete(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Arrays of a shape; of actions, each entry between `low` and `high`."""
+    """Arrays of a shape; in a space of actions, each entry is between `low` and `high`."""
 
     shape: tuple[int, ...]
     low: float = float("-inf")
@@ -52,7 +52,7 @@ class Environment:
     """One environment; hashed by identity, so `make` returns the same one for the same name and options.
 
     Attributes:
-        name: as `make` takes it.
+        name: the name by which `make` finds it.
         reset: function of (key, params) to (observation, state).
         step: function of (key, state, action, params) to `Step`; never resets.
         params: the default parameters, a pytree.
@@ -63,7 +63,7 @@ class Environment:
             `reset`. brax goes back to its first state, since its reset costs as much as many steps.
         draw: function of a key to parameters, for environments that are a distribution of levels; None if there is one
             level only.
-        normalize: whether observations and rewards want running normalization.
+        normalize: whether observations and rewards need running normalization.
     """
 
     name: str

@@ -14,7 +14,7 @@ from ..programs import RulesmithError
 from .environment import Box, Discrete, Environment, Step
 
 GYMNAX_BROKEN = {"MNISTBandit-bsuite": "gymnax downloads its images when the environment is made"}
-"""Environments that gymnax registers but that do not run from what a package index gives, with the reason."""
+"""Environments that gymnax registers but that do not run with packages from a package index alone, with the reason."""
 
 _NEVER_LONGER = {"Catch-bsuite": 9, "MNISTBandit-bsuite": 1}
 """Lengths of episodes where gymnax's own bound is far above the true one."""

@@ -11,11 +11,11 @@ _Kind = TypeVar("_Kind")
 
 
 def attribute_at(path: str, what: str) -> Any:
-    """Return what stands at ``module:attribute``.
+    """Return the object at ``module:attribute``.
 
     Args:
-        path: where.
-        what: a word for it, for messages.
+        path: the import path.
+        what: what the object is called in messages.
 
     Raises:
         RulesmithError: it cannot be imported.
@@ -28,12 +28,12 @@ def attribute_at(path: str, what: str) -> Any:
 
 
 def imported(path: str, kind: type[_Kind], what: str) -> _Kind:
-    """Return what stands at ``module:attribute``, or what it returns where it is a function of no arguments.
+    """Return the object at ``module:attribute``; if that is a function of no arguments, what it returns.
 
     Args:
-        path: where.
-        kind: its class.
-        what: a word for it, for messages.
+        path: the import path.
+        kind: the class that the object must have.
+        what: what the object is called in messages.
 
     Raises:
         RulesmithError: it cannot be imported, or is of another class.

@@ -1,4 +1,4 @@
-"""Hashes by which a user's own tasks and environments are known again."""
+"""Hashes by which a user's own tasks and environments are recognized."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def hash_of(*parts: Any) -> str:
 
 
 def computation_hash(function: Callable[..., Any], *arguments: Any) -> str:
-    """Return a hash of what JAX makes of a function, for arguments of these shapes and types; it is not run."""
+    """Return a hash of the code that JAX lowers a function to, for arguments of these shapes and types."""
     import jax
 
     return hash_of(jax.jit(lambda *given: function(*given)).lower(*arguments).as_text())

@@ -1,4 +1,4 @@
-"""Environments by name: of every family, of a level's file, of a user's own."""
+"""Environments by name: those of every family, of a level's file, and a user's own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .imports import imported
 
 
 def make(name: str | Environment, **options: Any) -> Environment:
-    """Return an environment by name; an `Environment` is itself.
+    """Return an environment by name; an `Environment` is returned as it is.
 
     Args:
-        name: of gymnax (``"CartPole-v1"``), of brax (``"brax/ant"``), of the grid-world (``"grid/small"``), the path
-            of a level's file (``"my_level.toml"``), or the import path of an environment of your own
+        name: a name of gymnax (``"CartPole-v1"``), brax (``"brax/ant"``) or the grid-world (``"grid/small"``), the path
+            of a level's file (``"my_level.toml"``), or the import path of your own environment
             (``"my_module:my_environment"``, an `Environment` or a function of no arguments that returns one).
         **options: `backend` for brax ("spring", "positional", "generalized", "mjx").
 
@@ -62,7 +62,7 @@ def _made(name: str, **options: Any) -> Environment:
 
 
 def names() -> list[str]:
-    """Return the names of all environments, those of a user's own apart."""
+    """Return the names of all environments, without a user's own."""
     return [*gymnax_names(), *(f"brax/{name}" for name in BRAX_NAMES), *(f"grid/{name}" for name in GRID_NAMES)]
 
 

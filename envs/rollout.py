@@ -30,9 +30,9 @@ class Trajectory(NamedTuple):
     """What a rollout saw.
 
     Attributes:
-        observation: before each action, ``(time, workers, ...)``.
-        action: taken, ``(time, workers, ...)``.
-        reward: received.
+        observation: what was seen before each action, ``(time, workers, ...)``.
+        action: the actions taken, ``(time, workers, ...)``.
+        reward: the rewards received.
         terminated: whether the task ended with the step.
         truncated: whether a time limit ended the episode with the step.
         bootstrap: value of the last state of an episode that a time limit ended there; 0 elsewhere.
@@ -89,13 +89,13 @@ def rollout(
 
     Args:
         env: the environment.
-        params: its parameters.
+        params: the environment's parameters.
         policy: see `Policy`.
-        workers: where to go on from.
+        workers: the workers' states at the start.
         key: consumed.
         steps: length of the rollout.
         value: function of observations to their values, called for the last states of truncated episodes; None where
-            nothing bootstraps.
+            no such values are needed.
     """
     count = len(workers.so_far)
     reset = env.restart or (lambda key, state, params: env.reset(key, params))

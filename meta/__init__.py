@@ -1,1 +1,1 @@
-"""Inner loops: trainings whose end tells what a rule is worth."""
+"""Inner loops: the trainings by which a rule is judged."""

@@ -23,11 +23,11 @@ def generalized_advantages(
     A terminated episode is worth nothing after its end; a truncated one what `trajectory.bootstrap` says.
 
     Args:
-        trajectory: of a rollout.
-        values: of its observations.
-        last: values of the observations after it.
+        trajectory: what a rollout saw.
+        values: values of the rollout's observations.
+        last: values of the observations after the rollout.
         gamma: discount.
-        decay: lambda.
+        decay: the estimator's lambda.
     """
     after = jnp.concatenate([values[1:], last[None]])
     after = jnp.where(trajectory.done, trajectory.bootstrap, after)

@@ -22,11 +22,11 @@ class Agent(nn.Module):
     linear policy over one-hot vectors of the LPG paper. Others are flattened and go through dense layers.
 
     Attributes:
-        heads: name and number of outputs of each; "policy" is the policy's.
-        states: how many, where observations are numbers of states; else None.
-        widths: of the hidden layers.
+        heads: name and number of outputs of each head; the policy's head is "policy".
+        states: number of states where observations are numbers of states; else None.
+        widths: widths of the hidden layers.
         activation: "tanh" or "relu".
-        continuous: whether the policy is normal: a pair of means and logarithms of standard deviations.
+        continuous: whether the policy is a normal distribution: a pair of means and logarithms of standard deviations.
     """
 
     heads: tuple[tuple[str, int], ...]
@@ -75,5 +75,5 @@ def sample(key: Any, policy: Any) -> Array:
 
 
 def bounded(env: Environment, action: Array) -> Array:
-    """Return an action as the environment takes it: continuous ones cut to their bounds."""
+    """Return an action that the environment accepts: continuous actions are cut to their bounds."""
     return jnp.clip(action, env.actions.low, env.actions.high) if isinstance(env.actions, Box) else action

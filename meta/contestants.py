@@ -1,4 +1,4 @@
-"""What a comparison of optimizers is between: rules, and functions like `optax.adamw`, each with its search space."""
+"""What a comparison of optimizers compares: rules, and functions like `optax.adamw`, each with its search space."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..programs.rule import Rule
 from .training import Factory, MakeTransform
 
 LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1.0), (1e-4, 1e-1)
-"""Ranges of an optimizer that states none of its own."""
+"""Ranges for an optimizer that does not state its own."""
 MOST = 3
-"""Hyperparameters that are tuned, at most."""
+"""The most hyperparameters that are tuned."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Contestant:
     """An optimizer to compare.
 
     Attributes:
-        name: to be shown; of an import path, the attribute; of a function, its name.
+        name: the name to show: for an import path its attribute, for a function its name.
         rule: a rule, or a function like `optax.adamw` of a learning rate and hyperparameters.
         ranges: what is tuned, `learning_rate` first, on a logarithmic scale.
     """
@@ -48,7 +48,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class OfNumber:
-    """A factory that is given the learning rate of the moment, since not every one takes a schedule as optax's do."""
+    """A factory that gets the learning rate as a number, since not every factory takes a schedule as optax's do."""
 
     function: Any
 

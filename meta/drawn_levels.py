@@ -1,4 +1,4 @@
-"""The levels that lives are lived on: an environment's only one, or as many as are drawn from its distribution."""
+"""The levels on which agents live: an environment's only level, or levels drawn from its distribution."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _drawing(env: Environment) -> Callable[[Any], Any]:
 
 
 def draw_levels(env: Environment, shape: tuple[int, ...], key: Any) -> Any:
-    """Return parameters of an environment for lives of that shape, a pytree of arrays ``(*shape, ...)``.
+    """Return levels for an array of lives: parameters of an environment, a pytree of arrays ``(*shape, ...)``.
 
     Args:
-        env: its own parameters are repeated if it is no distribution of levels.
-        shape: of the lives.
+        env: the environment; its default parameters are repeated if it is not a distribution of levels.
+        shape: shape of the array of lives.
         key: consumed where levels are drawn.
     """
     if env.draw is None:

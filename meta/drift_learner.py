@@ -31,11 +31,11 @@ class DriftSettings:
 
     Attributes:
         workers: copies of the environment.
-        steps: steps of each between updates.
-        epochs: passes over what they saw.
-        minibatches: parts of a pass, a gradient step each.
+        steps: steps of each copy between updates.
+        epochs: passes over the data of a rollout.
+        minibatches: parts of a pass; each gives one gradient step.
         gamma: discount.
-        gae_lambda: of generalized advantage estimation.
+        gae_lambda: lambda of generalized advantage estimation.
         baseline: whether values are learned and subtracted from returns.
         value_coefficient: weight of the values' loss.
         anneal: whether the learning rate falls linearly to zero.
@@ -83,7 +83,7 @@ class DriftLearner:
     Args:
         env: the environment.
         drift: the drift function.
-        settings: the loop's.
+        settings: settings of the loop.
     """
 
     def __init__(self, env: Environment, drift: Drift, settings: DriftSettings) -> None:

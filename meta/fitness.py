@@ -1,17 +1,18 @@
 """The fitness of a program: its loss relative to tuned AdamW's, a weighted geometric mean over tasks.
 
-A task weighs by how precisely it measures: by one over the standard deviation of AdamW's log loss over seeds. Else the
-few tasks whose losses vary most, between seeds as between rules, would be all that a search hears of.
+A task weighs by how precisely it measures: by one over the standard deviation of AdamW's log loss over seeds. Without
+weights, the few tasks whose losses vary most, between seeds as between rules, would decide the fitness alone.
 
 A learning rate is a free choice, so it must not decide. A program is first tried on a *pilot*, few steps of the first
 task, at step sizes that are set by the root mean square of its own updates (see `training`): a multiple of a program
-has the same fitness. Tasks want different step sizes: by how much is measured on AdamW. So each task is tried in full
-at the pilot's best step size, times AdamW's best on the task over AdamW's best in the pilot, and some near it; the best
-for each task counts. AdamW, which the losses are divided by, was tuned on each task over learning rate and weight
-decay, and is given a finer choice of step sizes here; so no factor makes it look worse than it is.
+has the same fitness. The best step size differs between tasks; by how much is measured with AdamW. So a program is
+trained in full on each task at the step size to be expected there, which is the pilot's best step size times AdamW's
+best on the task over AdamW's best in the pilot, and at some near it; the best result counts. AdamW, which the losses
+are divided by, was tuned on each task over learning rate and weight decay, and gets a finer choice of step sizes here,
+so no factor makes it look worse than it is.
 
 A program that is hopeless after the pilot, or has fallen behind the program to keep up with, is stopped; its fitness is
-estimated from what was seen until then.
+estimated from the results so far.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from .training import Trainer, programs_at_once
 from .tuning import tune
 
 RUNS = 6
-"""Runs in one call: the pilot's step sizes, and step sizes times seeds of a task."""
+"""Runs in one call: the pilot's step sizes, or the step sizes times seeds of a task."""
 
 PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(RUNS))
 """Root mean squares of the update that the pilot tries."""
 
 
 NOISE_SEEDS = 12
-"""Seeds that AdamW's noise on a task is measured with."""
+"""Number of seeds with which AdamW's noise on a task is measured."""
 LEAST_NOISE = 0.01
-"""Noise below which a task gains no more weight, so that none is all."""
+"""Noise below which a task gains no more weight, so that no task has all the weight."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class AdamWReference:
     """AdamW's losses, which a program's are divided by: in the pilot, and on each task.
 
     Attributes:
-        pilot: the loss above which, times `Protocol.hopeless_pilot`, a program is stopped.
-        tasks: by name, AdamW's validation loss.
-        sizes: by name, AdamW's best step size, relative to its best in the pilot.
-        weights: by name; their sum is 1.
+        pilot: the loss in the pilot; a program is stopped if its own is above `Protocol.hopeless_pilot` times this.
+        tasks: AdamW's validation loss on each task, by name.
+        sizes: AdamW's best step size on each task, by name, relative to its best in the pilot.
+        weights: weight of each task, by name; their sum is 1.
     """
 
     pilot: float
@@ -61,14 +62,14 @@ class AdamWReference:
     weights: dict[str, float]
 
     def fitness(self, losses: Mapping[str, float]) -> float:
-        """Return the weighted geometric mean of relative losses; infinite if one is no number or not above 0."""
+        """Return the weighted geometric mean of relative losses; infinite if one is NaN or not above 0."""
         if not all(0 < loss < math.inf for loss in losses.values()):
             return math.inf
         return math.exp(sum(self.weights[name] * math.log(loss) for name, loss in losses.items()))
 
 
 class Measured(NamedTuple):
-    """AdamW on a task: its validation loss at the best step size, that, and the noise of the loss.
+    """AdamW on a task: its validation loss at the best step size, that step size, and the noise of the loss.
 
     The noise is the standard deviation over seeds of the loss's logarithm.
     """
@@ -83,8 +84,8 @@ class Leader:
     """The program to keep up with, and the tasks to try others on first. Plain data.
 
     Attributes:
-        fitness: of it.
-        losses: its own, by task, relative to tuned AdamW's.
+        fitness: the leader's fitness.
+        losses: the leader's losses by task, relative to tuned AdamW's.
         first: tasks that are tried first, before anything is compared.
         slack: a program is stopped once its fitness would be this many times the leader's.
     """
@@ -95,7 +96,7 @@ class Leader:
     slack: float = 1.0
 
     def estimate(self, losses: Mapping[str, float], reference: AdamWReference) -> float:
-        """Return a program's fitness from its losses on some tasks: as if it did like the leader on the others."""
+        """Return a program's fitness from its losses on some tasks: as if it equalled the leader on the others."""
         return self.fitness * reference.fitness({name: loss / self.losses[name] for name, loss in losses.items()})
 
 
@@ -106,7 +107,7 @@ class Protocol:
     Attributes:
         tasks: names, import paths or `Task` objects, cheapest first.
         seeds: seeds of initial weights and batches; the same for all programs.
-        factors: step sizes tried on each task, relative to those expected there.
+        factors: step sizes tried on each task, relative to the one expected there.
         pilot_steps: length of the pilot.
         hopeless_pilot: relative loss of the pilot above which a program is stopped.
         memory: GiB for programs that are interpreted at once; see `training.programs_at_once`.
@@ -157,7 +158,7 @@ class Fitness:
     ) -> list[Score]:
         """Return the programs' scores; never raises for what a program does.
 
-        Their trials are made in groups, of the task that most of them wait for.
+        Trials are run in groups: each time, those on the task that most programs wait for.
 
         Args:
             programs: to score.

@@ -14,14 +14,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A contestant on a task, as plain data. Numbers that are not finite, as of a diverged run, are None.
+    """A contestant on a task, as plain data. Numbers that are not finite, such as those of a diverged run, are None.
 
     Attributes:
         task: the task's name.
-        setting: the best one, by name of what is tuned.
+        setting: the best setting: a value for each name that is tuned.
         tuning: (setting, its mean result over `TUNING_SEEDS` seeds) of every trial.
         results: of the runs at the best setting, one for each seed: test losses, or returns.
-        curve: what the mean of these runs was after, or in, each twentieth of the training.
+        curve: mean over these runs of the loss after, or of the return in, each twentieth of the training.
     """
 
     task: str

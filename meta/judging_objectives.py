@@ -1,8 +1,8 @@
-"""One objective judged on one task, which is an environment and a horizon: agents are trained by it, well tuned.
+"""One objective judged on one task (an environment and a horizon) by tuned agents that it trains.
 
 The agents' learning rate and entropy bonus are tuned by the mean return of a few lifetimes; at the best setting, more
 lifetimes are lived, on keys and levels that the tuning has not seen. The claim is the return of whole episodes by the
-policy at the end of each.
+policy at the end of each lifetime.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .population import Population, Trials
 from .tuning import TUNING_SEEDS, settings
 
 EPISODES = 32
-"""Episodes that a last policy is judged by."""
+"""Episodes by which the policy at the end of a lifetime is judged."""
 TUNING_KEY, CLAIM_KEY = 1_000, 2_000
-"""Seeds of the keys of lifetimes; those of searches are others."""
+"""Seeds of the keys of lifetimes; searches use other seeds."""
 
 AGENT_RANGES = {
     ("drift", "network"): {"learning_rate": (3e-4, 3e-2), "entropy": (1e-3, 1e-1)},
@@ -46,7 +46,7 @@ class ObjectiveVerdict(Verdict):
     Attributes:
         horizon: length of a lifetime in environment steps.
         untrained: mean return of agents of the same keys that have learned nothing.
-        figures: what else was seen on the way, by name, means in each twentieth of the lifetime.
+        figures: other figures by name: for each, the means in each twentieth of the lifetime.
     """
 
     horizon: float
@@ -60,9 +60,9 @@ def agent_ranges(kind: str, env: Environment) -> Mapping[str, tuple[float, float
 
 
 def agent_settings(rule: Objective, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule's settings of agents: those that all share, as far as agents of its kind have them.
+    """Return the settings of a rule's agents, with those shared settings that its kind of agent has.
 
-    What makes a rule in the language what it is (A2C's one epoch) stays its own.
+    The shared settings override those of a network, but not those of a program, which define it (A2C's one epoch).
     """
     known = {field.name for field in fields(settings_of(rule.kind, {}))}
     common = {name: value for name, value in shared.items() if name in known}
@@ -72,7 +72,7 @@ def agent_settings(rule: Objective, shared: Mapping[str, Any]) -> dict[str, Any]
 def judge_objective(
     rule: Objective, run: Population, task: str, horizon: float, trials: int, seeds: int
 ) -> ObjectiveVerdict:
-    """Tune an objective's agents on a task, and let some live at the best setting.
+    """Tune an objective's agents on a task, and run lifetimes at the best setting.
 
     Args:
         rule: the objective.

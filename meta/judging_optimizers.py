@@ -1,7 +1,7 @@
 """One optimizer judged on one supervised task: tuned on validation data, then run on seeds that tuning has not seen.
 
-The claim is the test loss at the end of the schedule; beside it stands what the optimizer does on the way (`measures`)
-and what it costs.
+The claim is the test loss at the end of the schedule; the verdict also holds what the optimizer does on the way
+(`measures`) and what it costs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .training import Trainer
 from .tuning import TUNING_SEEDS, tried
 
 FIRST_SEED = 2000
-"""Seeds of the claim begin here: those of searches and of tuning are others."""
+"""First seed of the runs for the claim; searches and tuning use other seeds."""
 BASIN = 1.05
 """A setting is in the basin if its loss is at most this times the best."""
 _TIMED_STEPS = 50
@@ -36,11 +36,11 @@ class OptimizerVerdict(Verdict):
     Attributes:
         basin: share of the trials within `BASIN` of the best loss.
         update_size: see `measures.Watched`; means over seeds, as are the next three.
-        sign_agreement: how many weights move against their gradient's sign.
-        sharpness: of the loss at the end.
-        sparsity: of the weights at the end.
-        state_bytes: that the optimizer's state takes, for each weight.
-        step_seconds: of an update, without the gradient.
+        sign_agreement: share of weights that move against their gradient's sign.
+        sharpness: sharpness of the loss at the end.
+        sparsity: share of weights that are nearly zero at the end.
+        state_bytes: bytes of the optimizer's state for each weight.
+        step_seconds: time of an update, without the gradient.
         adamw_seconds: the same of `optax.adamw`, measured beside it.
     """
 
@@ -98,7 +98,7 @@ def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int)
 
 
 def _seconds(transform: optax.GradientTransformation, weights: Any) -> float:
-    """Return the least time of an update, of a few loops of them."""
+    """Return the time of an update in the fastest of a few loops of updates."""
     gradients = jax.tree.map(lambda w: jnp.asarray(w) * 0.01 + 1e-3, weights)
 
     @jax.jit

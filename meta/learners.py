@@ -21,7 +21,7 @@ TABLE_RATE, NETWORK_RATE = 40.0, 3e-3
 
 
 def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSettings:
-    """Return the settings of an agent, the defaults but for what `agent` says.
+    """Return the settings of an agent: the defaults, except those that `agent` gives.
 
     Raises:
         RulesmithError: there is no such setting, or its value is not of the right type.
@@ -45,7 +45,7 @@ def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSetti
 
 
 def learner_for(env: Environment, objective: Objective, agent: Mapping[str, Any] | None = None) -> Any:
-    """Return the learner of an objective's agents; the objective's own settings count, then `agent`'s.
+    """Return the learner of an objective's agents; `agent` overrides the objective's own settings.
 
     Raises:
         RulesmithError: the rule does not suit the environment, or a setting does not exist.

@@ -1,4 +1,4 @@
-"""Figures of a life that level scores are made of: small functions of an agent's last rollout, computed inside the jit.
+"""Figures of a life that level scores use: small functions of an agent's last rollout, computed inside the jit.
 
 A score of levels names the figures that it needs (`search.curricula.scores`), so a new one brings its own; every life's
 figures are then kept with the run.
@@ -19,8 +19,8 @@ class LastRollout(NamedTuple):
     Attributes:
         advantages: by generalized advantage estimation with the agent's critic.
         values: of the states, by the critic.
-        rewards: that were got.
-        entropies: of the policy in each state, in nats.
+        rewards: the rewards received.
+        entropies: entropy of the policy in each state, in nats.
     """
 
     advantages: Float32[Array, "steps workers"]

@@ -55,7 +55,7 @@ class Learner(Protocol):
 
 
 class Life(NamedTuple):
-    """What became of an agent.
+    """The results of an agent's life.
 
     Attributes:
         final: mean return of whole episodes by its last policy; NaN if its parameters are not finite.
@@ -74,8 +74,8 @@ def live(learner: Learner, rule: Any, hyper: Any, params: Any, updates: Any, key
     Args:
         learner: the kind of agent, and its environment.
         rule: parameters of the rule that trains it, a pytree.
-        hyper: of the agent, a pytree.
-        params: of the environment.
+        hyper: the agent's hyperparameters, a pytree.
+        params: the environment's parameters.
         updates: length of the lifetime, an int32 scalar; may be traced.
         key: consumed.
         episodes: episodes that the last policy is judged by.

@@ -24,10 +24,10 @@ class LpgSettings:
 
     Attributes:
         workers: copies of the environment.
-        steps: steps of each between updates.
+        steps: steps of each copy between updates.
         gamma: discount, an input of the rule.
-        classes: of the prediction y.
-        prediction_weight: alpha_y, of the predictions' part of the update.
+        classes: number of classes of the prediction y.
+        prediction_weight: alpha_y, the weight of the predictions' part of the update.
         max_gradient_norm: norm that gradients are clipped to.
         widths: hidden layers, where observations are not numbers of states.
         activation: "tanh" or "relu".
@@ -55,7 +55,7 @@ class LpgLearner:
 
     Args:
         env: the environment.
-        settings: the loop's.
+        settings: settings of the loop.
     """
 
     def __init__(self, env: Environment, settings: LpgSettings) -> None:
@@ -94,7 +94,7 @@ class LpgLearner:
     def update(
         self, agent: LpgAgent, rule: Any, hyper: Any, params: Any, workers: WorkerStates, clock: Clock, key: Any
     ) -> tuple[LpgAgent, WorkerStates, Episodes, dict[str, Array]]:
-        """Act, ask the rule what it wants, and make one gradient step. `hyper` is the learning rate."""
+        """Act, compute the rule's targets, and make one gradient step. `hyper` is the learning rate."""
         workers, seen, episodes = rollout(self.env, params, self.policy(agent), workers, key, self.steps)
         agent, figures, _ = self.learn(agent, rule, hyper, seen, workers.observation, clock)
         return agent, workers, episodes, figures
@@ -102,7 +102,7 @@ class LpgLearner:
     def learn(
         self, agent: LpgAgent, rule: Any, rate: Any, seen: Trajectory, after: Array, clock: Clock
     ) -> tuple[LpgAgent, dict[str, Array], tuple[Any, Array, Array, Array]]:
-        """Return the agent after one update from what it saw, figures, and (policy, logits of y, more, target).
+        """Return the agent after one update from a rollout, figures, and (policy, logits of y, more, target).
 
         Differentiable in the rule, and in the agent's parameters, which the rule sees through policy and prediction.
         """

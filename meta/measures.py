@@ -1,7 +1,7 @@
 """One training watched closely: its losses along the way, and what an optimizer does beside lowering them.
 
-The measures are those that tell optimizers apart which reach the same loss (Pascanu et al. 2025): how large updates
-are, how often they agree in sign with the gradient, how sharp the minimum is, how sparse the weights are.
+The measures distinguish optimizers that reach the same loss (Pascanu et al. 2025): how large updates are, how often
+they agree in sign with the gradient, how sharp the minimum is, how sparse the weights are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Watched(NamedTuple):
     Attributes:
         validation: loss after each part of the training.
         test: loss at the end.
-        update_size: root mean square of the update, over the learning rate's schedule, relative to the weights'.
+        update_size: root mean square of the update, relative to that of the weights.
         sign_agreement: share of weights that move against their gradient's sign, of those that have a gradient.
         sharpness: largest eigenvalue of the training loss's Hessian at the end, by power iteration.
         sparsity: share of the weights that are nearly zero at the end; see `NEAR_ZERO`.
@@ -45,7 +45,7 @@ class Watched(NamedTuple):
 
 
 def watch(task: Task, make: MakeTransform, weights: Any, batches: Array, rate: Array, key: Any) -> Watched:
-    """Train a network as `training.train` does, in the task's own number of steps, and say what was seen.
+    """Train a network as `training.train` does, in the task's own number of steps, and return what was measured.
 
     Args:
         task: gives the loss and the data.
@@ -53,7 +53,7 @@ def watch(task: Task, make: MakeTransform, weights: Any, batches: Array, rate: A
         weights: initial weights.
         batches: indices of training examples, (steps, batch).
         rate: learning rate at the first step of a cosine schedule.
-        key: of the power iteration's first direction.
+        key: draws the power iteration's first direction.
     """
     inputs, targets = map(jnp.asarray, task.data.train)
     steps = task.steps
@@ -75,7 +75,7 @@ def watch(task: Task, make: MakeTransform, weights: Any, batches: Array, rate: A
         loss = task.mean_loss(carry[0], *map(jnp.asarray, task.data.validation))
         return carry, (loss, jax.tree.map(jnp.sum, seen))
 
-    rest = steps % POINTS  # comes before the first part
+    rest = steps % POINTS  # these steps come before the first part
     carry = (weights, make(lambda _: rate, jnp.int32(steps)).init(weights))
     carry, first = jax.lax.scan(body, carry, (jnp.arange(rest), batches[:rest]))
     rows = (jnp.arange(rest, steps), batches[rest:])

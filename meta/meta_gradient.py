@@ -1,10 +1,11 @@
-"""Meta-gradients for LPG (Oh et al. 2020): through K updates of many agents, to what the last policies are worth.
+"""Meta-gradients for LPG (Oh et al. 2020): how the worth of the last policies depends on the rule, through K updates.
 
-Agents live on between meta-steps. In one, each makes K updates by the rule, then acts once more; the rule's gradient is
-that of the policy-gradient loss of these last rollouts (advantages by a critic of the agent's own, which learns beside
-it), averaged over agents. The window is truncated: what comes after K updates is not seen, so neither is a lifetime's
-end. The agents are vmapped in chunks inside one differentiated mean, so a chunk's backward pass is few large products;
-the chunks are shared by the devices, and averaged in their order, so that the number of devices changes nothing.
+Agents live on between meta-steps. In a meta-step, each agent makes K updates by the rule, then acts once more; the
+rule's gradient is that of the policy-gradient loss of these last rollouts, averaged over agents (advantages come from
+the agent's own critic, which learns beside it). The window is truncated: what comes after K updates is not seen, nor is
+the end of a lifetime. The agents are vmapped in chunks inside one differentiated mean, so that a chunk's backward pass
+is a few large products; the devices share the chunks, whose results are averaged in a fixed order, so that the number
+of devices changes nothing.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class MetaSettings:
     """Settings of the meta-gradient; the defaults are the public ones.
 
     Attributes:
-        updates: K, of an agent in a meta-step.
-        gae_lambda: of the last rollouts' advantages.
+        updates: K, the updates of an agent in a meta-step.
+        gae_lambda: lambda of the last rollouts' advantages.
         critic_rate: learning rate of the critics (Adam).
         policy_entropy: weight of the policies' entropy, which is to stay high.
         prediction_entropy: weight of the predictions' entropy.
         action_size: weight of the mean square of the rule's pull on actions.
         prediction_size: weight of the mean square of its logarithmic pull on predictions.
-        chunk: agents that are differentiated together on a device: what bounds memory.
+        chunk: agents that are differentiated together on a device; this bounds memory.
     """
 
     updates: int = 5
@@ -61,8 +62,8 @@ class Living(NamedTuple):
     Attributes:
         agent: parameters and optimizer.
         critic: parameters of the value function.
-        critic_state: of its optimizer.
-        workers: their environments.
+        critic_state: state of the critic's optimizer.
+        workers: states of the agents' environments.
         level: parameters of the environment.
         clock: updates done and to do.
         best: highest return of an episode so far; minus infinity before the first.
@@ -81,9 +82,9 @@ class Newborn(NamedTuple):
     """Which places are vacant, and what the agents born there get, ``(agents,)``.
 
     Attributes:
-        vacant: whether the place is.
+        vacant: whether the place is vacant.
         level: parameters of the environment.
-        total: updates of the life.
+        total: number of updates in the life.
     """
 
     vacant: Bool[np.ndarray, " agents"]
@@ -95,11 +96,11 @@ class Seen(NamedTuple):
     """What a meta-step saw of each agent, ``(agents,)``.
 
     Attributes:
-        episodes: that ended.
+        episodes: the episodes that ended.
         over: whether its life ended with the step; a diverged agent's ends at once.
         sound: whether its parameters are finite.
         best: highest return of an episode of its life.
-        figures: of its last rollout, by name.
+        figures: figures of its last rollout, by name.
     """
 
     episodes: Episodes
@@ -115,9 +116,9 @@ class MetaGradient:
     Args:
         learner: the kind of agent.
         rate: learning rate of the agents.
-        settings: of the meta-gradient.
-        devices: to share the chunks; all by default.
-        figures: functions of an agent's last rollout to what is seen of it, by name.
+        settings: settings of the meta-gradient.
+        devices: devices that share the chunks; all by default.
+        figures: functions that compute `Seen.figures` from an agent's last rollout, by name.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class MetaGradient:
         return outputs["value"][..., 0]
 
     def _live(self, rule: Any, living: Living, key: Any) -> tuple[Array, tuple[Living, Seen]]:
-        """Return an agent's share of the meta-loss, what becomes of it, and what was seen in all its rollouts."""
+        """Return an agent's share of the meta-loss, the agent afterwards, and what was seen in all its rollouts."""
         settings, learner = self.settings, self.learner
 
         def act(agent: LpgAgent, workers: WorkerStates, key: Any, value: Any = None) -> Any:
@@ -231,19 +232,19 @@ class MetaGradient:
     def step(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Any, Living, Seen]:
         """Return the rule's gradient, the agents after a meta-step, and what was seen of them.
 
-        A chunk in which an agent diverged has no share in the gradient; if all have, it is NaN.
+        A chunk in which an agent diverged has no share in the gradient; if all chunks have one, it is NaN.
 
         Args:
-            rule: parameters, a pytree.
+            rule: the rule's parameters, a pytree.
             living: the agents.
-            newborn: who takes vacant places first.
+            newborn: the agents that take vacant places before the step.
             key: consumed.
         """
         count = len(newborn.vacant)
         chunks = count // math.gcd(count, self.settings.chunk)
         mesh = Mesh(np.array(self._devices[: math.gcd(chunks, len(self._devices))]), ("agents",))
         keys = jax.random.key_data(jax.random.split(key, count))
-        # Always placed alike, or each new placement would compile anew.
+        # Always placed in the same way, since a new placement would compile again.
         rule = jax.device_put(rule, NamedSharding(mesh, PartitionSpec()))
         spread = jax.device_put((living, newborn, keys), NamedSharding(mesh, PartitionSpec("agents")))
         return self._step(mesh, rule, *spread)

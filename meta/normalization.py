@@ -1,4 +1,4 @@
-"""Running means and variances of observations and rewards, for environments that want them (brax)."""
+"""Running means and variances of observations and rewards, for environments that need them (brax)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, shape: tuple[int, ...]) -> Moments:
-        """Return those before anything was seen, which normalize nothing."""
+        """Return the moments before anything was seen; they leave values as they are."""
         return cls(jnp.float32(1e-4), jnp.zeros(shape), jnp.ones(shape))
 
     def updated(self, values: Array) -> Moments:

@@ -23,11 +23,12 @@ class Trials(NamedTuple):
     """Lifetimes to run; each field has the axis ``(trials,)`` first.
 
     Attributes:
-        candidate: whose rule, by place in the population; a lifetime of -1 is not lived, and what it returns is 0.
-        updates: length.
-        key: of the lifetime.
-        params: of the environment (the level).
-        hyper: of the agent; see its learner.
+        candidate: place in the population of the candidate whose rule is used; a lifetime with -1 is skipped, and
+            returns 0.
+        updates: length of the lifetime, in updates.
+        key: key of the lifetime.
+        params: the environment's parameters (the level).
+        hyper: the agent's hyperparameters; see its learner.
     """
 
     candidate: Int32[np.ndarray, " trials"]
@@ -54,7 +55,7 @@ def join_hosts(coordinator: str, processes: int, process: int) -> None:
 
 
 def from_first_host(value: Any) -> Any:
-    """Return process 0's value, a pytree of arrays that all processes have alike in structure and shapes."""
+    """Return process 0's value, a pytree of arrays whose structure and shapes are the same in all processes."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
@@ -73,7 +74,7 @@ class Population:
     Args:
         learner: the kind of agent.
         episodes: episodes that a last policy is judged by.
-        devices: to share the work; all by default.
+        devices: devices that share the work; all by default.
     """
 
     def __init__(self, learner: Learner, episodes: int, devices: list[Any] | None = None) -> None:
@@ -102,14 +103,14 @@ class Population:
     def __call__(self, candidates: Any, trials: Trials) -> Life:
         """Return the lives, in the order of the trials, as NumPy arrays.
 
-        The work is dealt like cards, longest first, so that devices end together; a life does not depend on which
-        device ran it.
+        Lifetimes are dealt to the devices in turn, longest first, so that all devices end together; a life does not
+        depend on which device ran it.
         """
         count, devices = len(trials.updates), self.mesh.size
         order = np.argsort(-np.asarray(trials.updates), kind="stable")
         padded = np.concatenate([order, np.repeat(order[-1:], -count % devices)])
         dealt = padded.reshape(-1, devices).T.reshape(-1)
-        # As NumPy's arrays every host has them whole, and its devices take their shares.
+        # As NumPy arrays, so that every host has all trials, and its devices take their shares.
         trials = trials._replace(key=jax.random.key_data(trials.key))
         mine = jax.tree.map(lambda x: np.asarray(x)[dealt], trials)
         lives = self._run(jax.tree.map(np.asarray, candidates), mine)
@@ -123,5 +124,5 @@ class Population:
 
 
 def repeated(hyper: Any, count: int) -> Any:
-    """Return hyperparameters for each of `count` trials, all alike."""
+    """Return hyperparameters repeated for each of `count` trials."""
     return jax.tree.map(lambda x: np.full(count, x, np.float32), hyper)

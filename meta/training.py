@@ -1,7 +1,7 @@
 """The training of a task's network by a rule, as one jitted function, several runs at once.
 
 A run is a learning rate and a seed. It ends with the loss at the end of a cosine schedule. What sets the size of its
-steps is either the learning rate itself, or the *root mean square that the rule's updates shall have*: the run first
+steps is either the learning rate itself, or the *root mean square that the rule's updates should have*: the run first
 takes `PROBE` steps with frozen weights at learning rate 1, measures the updates' root mean square, and uses the
 learning rate that gives the wanted one. In the second form a rule and any multiple of it are trained alike, so that
 nothing can be won by a factor that happens to suit the learning rates tried.
@@ -95,9 +95,9 @@ class Trainer:
 
     Args:
         task: what to train.
-        runs: how many runs one call holds; others are padded to it, so that nothing is compiled again.
-        programs: how many interpreted programs one call holds, vmapped; others are padded to it.
-        capacity: of the interpreter.
+        runs: how many runs one call holds; fewer are padded to that number, so that nothing is compiled again.
+        programs: how many interpreted programs one call holds, vmapped; fewer are padded to that number.
+        capacity: the interpreter's capacity.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Trainer:
         self.runs = runs
         self.programs = programs
         self.capacity = capacity
-        # Together, runs of small networks share the interpreter's overhead; large ones only crowd a CPU's caches.
+        # Runs of small networks share the interpreter's overhead if run together; large ones only fill a CPU's caches.
         self._map = jax.vmap if programs > 1 or task.parameters < 10_000 else _one_by_one
         each = self._run_code
         self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
@@ -185,11 +185,11 @@ class Trainer:
         Args:
             rule: a rule, a program, or a function like `optax.adamw` of (learning rate, hyperparameters).
             scales: learning rates, or with `relative` root mean squares of the update.
-            seeds: of initial weights and batches.
-            relative: see the module.
+            seeds: seeds of initial weights and batches.
+            relative: whether `scales` are root mean squares of the update; see the module.
             steps: length of the training; the task's own by default, and at most that.
             interpreted: which execution; by default the cheaper one.
-            hyperparameters: instead of the rule's own.
+            hyperparameters: values instead of the rule's defaults.
 
         Raises:
             ProgramError: the program is too long for the interpreter.
@@ -211,7 +211,7 @@ class Trainer:
         relative: bool = False,
         steps: int | None = None,
     ) -> Float32[np.ndarray, "programs scales seeds 2"]:
-        """Return the losses of interpreted programs, each at scales of its own, as many of each; see `losses`.
+        """Return the losses of interpreted programs, each at its own scales, the same number for each; see `losses`.
 
         Raises:
             ProgramError: a program is too long for the interpreter.
@@ -255,7 +255,7 @@ class Trainer:
 
 
 def _alone(call: Callable[..., Array]) -> Callable[..., Array]:
-    """Return the training of one rule as one of several."""
+    """Return the training of one rule in the form of a training of several: with an axis of programs first."""
     return lambda data, scales, *rest: call(data, scales[0], *rest)[None]
 
 
@@ -271,8 +271,8 @@ def _one_by_one(run: Callable[..., Array]) -> Callable[..., Array]:
 def bytes_of(task: Task, runs: int, capacity: Capacity = Capacity()) -> int:  # noqa: B008
     """Return about how much memory an interpreted program takes while its runs train: registers and activations.
 
-    Of the registers there are two copies, since a vmapped switch writes all of its results; the activations are what
-    the gradient of a batch computes, one by one.
+    The registers count twice, since a vmapped switch writes all of its results; the activations are all arrays that the
+    gradient of a batch computes.
     """
     examples = [jax.ShapeDtypeStruct((task.batch_size, *x.shape[1:]), x.dtype) for x in task.data.train]
     weights = jax.eval_shape(task.init, jax.random.key(0))
@@ -286,7 +286,7 @@ def programs_at_once(task: Task, runs: int, memory: float) -> int:
 
     Args:
         task: what they train.
-        runs: of each in the call.
+        runs: runs of each program in the call.
         memory: GiB that they may take together; 0 for half of an accelerator's, and one program on a CPU.
     """
     total = memory * 2**30

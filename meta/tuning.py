@@ -1,4 +1,4 @@
-"""Tuning: the same quasi-random sequence of settings for all that is compared, each over its own ranges.
+"""Tuning: all contestants try the same quasi-random sequence of settings, each over its own ranges.
 
 `settings` serves optimizers and agents alike; the rest of this module tunes optimizers on supervised tasks, by their
 losses on validation data.
@@ -20,7 +20,7 @@ from ..programs.rule import Rule
 from .training import Factory, Trainer
 
 TUNING_SEEDS = 3
-"""Seeds that a setting is tried with in a comparison."""
+"""Number of seeds with which a comparison tries a setting."""
 TUNED = ("weight_decay",)
 """Hyperparameters that are tuned beside the learning rate, where a rule has a range for them."""
 
@@ -36,7 +36,7 @@ class Tuned:
         validation: mean validation loss over the seeds there.
         test: mean test loss over the seeds there.
         trials: settings tried.
-        seeds: seeds of each.
+        seeds: seeds of each trial.
     """
 
     rule: str
@@ -107,7 +107,7 @@ def tried(
 ) -> list[tuple[dict[str, float], float, float]]:
     """Return every setting tried with its mean losses on validation data (infinite if it diverged) and on test data.
 
-    Seeds begin at 1,000: those of a search are others.
+    Seeds begin at 1,000; a search uses other seeds.
     """
     rows = []
     for setting in settings(ranges, trials):

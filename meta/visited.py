@@ -25,13 +25,13 @@ class Visited(NamedTuple):
 def visited(
     learner: DriftLearner, rule: Any, hyper: Hyper, params: Any, updates: int, key: Any, samples: int
 ) -> Visited:
-    """Return samples of what a drift sees over a lifetime that it trains, the same number of each update.
+    """Return samples of what a drift sees over a lifetime that it trains, the same number from each update.
 
     Args:
         learner: the kind of agent.
         rule: the drift's parameters.
-        hyper: of the agent.
-        params: of the environment.
+        hyper: the agent's hyperparameters.
+        params: the environment's parameters.
         updates: length of the lifetime.
         key: consumed.
         samples: about how many to keep.

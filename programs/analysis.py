@@ -27,7 +27,7 @@ _ELEMENTWISE = {name for name, function in FUNCTIONS.items() if function.kind is
 
 
 def check(program: Program) -> None:
-    """Raise ProgramError unless every operand is bound and every returned state fits its slot (mutants may not)."""
+    """Raise ProgramError unless every operand is bound and every returned state fits its slot (a mutant may fail)."""
     known = program.input_names | program.dialect.constants
     for target, _, operands in program.statements:
         for operand in operands:
@@ -47,13 +47,13 @@ def check(program: Program) -> None:
 
 @dataclass
 class Graph:
-    """The values of a program, each once.
+    """The distinct values of a program, as a graph.
 
     Attributes:
-        nodes: in an order in which arguments come first.
-        names: for each node the variable that first held it ("" for none).
+        nodes: the values, in an order in which arguments come before the functions that use them.
+        names: for each node, the variable that first held it ("" for none).
         update: the node of the update.
-        states: by name, the node of the new value.
+        states: the node of each state's new value, by the state's name.
         live: the nodes that an update, now or later, depends on.
     """
 
@@ -137,7 +137,7 @@ class Graph:
 
 
 def _identity(function: str, arguments: list[int], contents: list[Node]) -> int | float | None:
-    """Return the node, or the literal's value, that a function of nodes is for certain equal to, or None."""
+    """Return the node, or the literal's value, that a function of nodes always equals, or None."""
     values = [content[1] if content[0] == "literal" else None for content in contents]
     if values.count(None) < len(values):
         if function in _ELEMENTWISE and None not in values:
@@ -233,7 +233,7 @@ def _hash_nodes(hashes: list[int], entries: list[_Entry]) -> None:
 
 
 def simplify(program: Program) -> Program:
-    """Return the shortest program that `Graph` sees in this one; the function is kept, and so are names if free."""
+    """Return the program without what `Graph` merges, folds or drops; names are kept where they are free."""
     graph = Graph.of(program, defaults=False)
     live_states = set(graph.live_states())
     nodes, live = graph.nodes, graph.live
@@ -284,7 +284,7 @@ def simplify(program: Program) -> Program:
 
 
 def lift(program: Program) -> Program:
-    """Return the program with each literal, but 0, 1, 2 and their negatives, as a hyperparameter `c1`, `c2`, ..."""
+    """Return the program with each literal except 0, 1, 2 and their negatives as a hyperparameter `c1`, `c2`, ..."""
     taken = program.input_names | {statement.target for statement in program.statements}
     names: dict[float, str] = {}
 
@@ -306,12 +306,12 @@ def lift(program: Program) -> Program:
 
 
 class Summary(NamedTuple):
-    """What a search asks of a mutant before anything runs.
+    """What a search needs to know of a mutant before it runs.
 
     Attributes:
         digest: see `Program.digest`.
         length: statements that reach an update.
-        cost: of one step, for one weight, in multiplications.
+        cost: time of one step for one weight, in multiplications.
         reads: inputs that reach an update.
     """
 

@@ -33,11 +33,11 @@ class PlannedStatement(NamedTuple):
     function: str
     operands: tuple[Operand, ...]
     spread: tuple[bool, ...]  # which operands are repeated to the leaf's shape first
-    operator: bool  # whether Python's operator stands for the function
+    operator: bool  # whether Python's operator computes the function
 
 
 def plan(program: Program) -> list[PlannedStatement]:
-    """Return the statements of a program with what its two forms, traced here and written in an export, must share.
+    """Return a program's statements, with the decisions that its traced form and its exported form must share.
 
     Division and powers of plain Python numbers are calls of `jax.numpy`: Python's own operators raise on 1.0 / 0.0.
     """
@@ -66,21 +66,21 @@ def implementation(function: str) -> Callable[..., Any]:
 
 
 def has_tree_functions(program: Program) -> bool:
-    """Tell whether a program mixes leaves."""
+    """Tell whether a program has functions over all leaves."""
     return any(FUNCTIONS[s.function].kind in (Kind.TREE, Kind.TREE_SCALED) for s in program.statements)
 
 
 def reads(program: Program) -> tuple[str, ...]:
-    """Return which of the dialect's inputs and `shape` the function of a leaf takes."""
+    """Return which inputs of the dialect the function of one leaf takes, and `shape` if it needs that."""
     names = {o for s in program.statements for o in s.operands if isinstance(o, str)} | {*map(str, program.returns)}
     shape = bool(names & set(SIZES)) or any(any(step.spread) for step in plan(program))
     return (*(name for name in program.inputs if name in program.dialect.inputs), *(["shape"] if shape else []))
 
 
 def update_function(program: Program) -> Callable[..., Any]:
-    """Return the function of one leaf: keyword arguments to (update, states...), or a generator of that.
+    """Return the function of one leaf, from keyword arguments to (update, states...); with tree functions, a generator.
 
-    The arguments are what `reads` names, the states and the hyperparameters; see `operations.run_leaves`.
+    The arguments are those that `reads` returns, the states and the hyperparameters; see `operations.run_leaves`.
     """
     steps = plan(program)
 

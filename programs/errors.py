@@ -11,7 +11,7 @@ class RulesmithError(Exception):
 
 
 class ProgramError(RulesmithError):
-    """A program that is not in the language, with the line (1-based, or None) at which that shows."""
+    """A program that is not in the language, with the number of the faulty line (from 1), or None."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         self.line = line
@@ -25,6 +25,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> RulesmithError:
-    """Return the error for a name that is not known: with the nearest one, and all that there are."""
+    """Return the error for an unknown name; it gives the nearest known name, and all of them."""
     names = list(known)
     return RulesmithError(f"no {what} {name!r}{nearest(name, names)}; there are {', '.join(names)}")

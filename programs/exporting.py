@@ -84,7 +84,7 @@ def update_source(program: Program, name: str = "update") -> str:
 
 
 def _helpers(sources: list[str], names: set[str]) -> str:
-    """Return the source of the helpers that the sources call, and of those that these call."""
+    """Return the source of the helpers that the sources call, and of those that these helpers call in turn."""
     wanted = set(names)
     queue = [*sources, *(inspect.getsource(_HELPERS[name]) for name in names)]
     while queue:
@@ -106,7 +106,7 @@ def program_source(program: Program) -> str:
 
 
 def helpers_of(sources: list[str]) -> str:
-    """Return the source of the words of `operations` that sources call, and of those that these call."""
+    """Return the source of the functions of `operations` that sources call, and of those that these call in turn."""
     return _helpers(sources, set())
 
 
@@ -118,14 +118,14 @@ def docstring(
     evidence: Mapping[str, Any],
     note: str = "",
 ) -> str:
-    """Return the docstring of an exported file, which nothing in a rule's texts can leave.
+    """Return the docstring of an exported file. It is escaped, so that no text of a rule can end it early.
 
     Args:
-        name: of the rule.
-        description: of the rule.
-        programs: title and text of each.
-        provenance: of the rule.
-        evidence: of the rule.
+        name: the rule's name.
+        description: the rule's description.
+        programs: title and text of each program.
+        provenance: the rule's provenance.
+        evidence: the rule's evidence.
         note: one more paragraph.
     """
     parts = [f"{name}: {description}" if description else name]
@@ -148,7 +148,7 @@ def rule_source(rule: Rule) -> str:
         sources.append(update_source(program, name))
         slots = {slot.name: slot.shape.label for slot in program.states}
         values = "{" + ", ".join(f"{hyper!r}: {hyper}" for hyper, _ in program.hyperparameters) + "}"
-        # The mask is of weight decay: a program without it takes none.
+        # The mask selects leaves for weight decay; a program without weight decay takes no mask.
         mask = "mask" if "weight_decay" in dict(program.hyperparameters) else "None"
         arguments = f"{name}, {reads(program)!r}, {slots!r}, learning_rate, {values}, total_steps, {mask}, state_dtype"
         calls.append((label, f"transform({arguments})"))

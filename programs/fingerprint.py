@@ -2,8 +2,9 @@
 
 It finds equalities that value numbering cannot see, such as ``x * x`` and ``square(x)``. The program runs in NumPy and
 float64 for a few steps on two leaves of weights and gradients that span many magnitudes and signs, and change from step
-to step; updates are rounded to 20 bits before they are hashed. Equal fingerprints mean equal functions for all that a
-training could tell; in rare cases rounding gives equal functions different ones, which costs a search one evaluation.
+to step; updates are rounded to 20 bits before they are hashed. Programs with equal fingerprints compute the same, as
+far as any training could tell. In rare cases rounding gives equal functions different fingerprints, which costs a
+search one evaluation.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _INPUTS: dict[str, Callable[[np.ndarray, np.ndarray, float, int], dict[str, Any]
         "progress": step / _TOTAL,
     },
 }
-"""By kind of program: its inputs at a step."""
+"""For each kind of program, the function that gives its inputs at a step."""
 
 
 def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
@@ -96,9 +97,9 @@ def proportional_to_learning_rate(program: Program) -> bool:
 def examine(program: Program) -> tuple[str, bool]:
     """Return `fingerprint` and `proportional_to_learning_rate`, which share most of their work.
 
-    A program of a kind that knows no learning rate counts as proportional.
+    A program whose kind has no learning rate counts as proportional.
     """
-    # Simplified first, and with literals as the float32 they will be: value numbering merges what is equal there.
+    # Simplified first, with literals as float32: value numbering then merges what is equal in float32.
     short = program.simplified()
     once, twice = updates(short, _RATE), updates(short, 2 * _RATE)
     finite = np.isfinite(once) & np.isfinite(twice)

@@ -1,6 +1,6 @@
 """What the words compute, in NumPy and float64: for folding constants and for fingerprints.
 
-Written apart from the JAX versions in `operations`, so that tests can hold one against the other. Functions that look
+Written independently of the JAX versions in `operations`, so that tests can compare the two. Functions that look
 at a leaf's shape work on arrays of ``(leaves, cols, rows)``; constants fold through the elementwise ones only.
 """
 
@@ -66,14 +66,14 @@ ELEMENTWISE: dict[str, Callable[..., _Array]] = {
 
 
 def single(value: float) -> float:
-    """Return the nearest float32, as programs run in."""
+    """Return the nearest float32, the precision that programs run in."""
     return float(np.float32(value))
 
 
 def fold(function: str, arguments: list[float]) -> float | None:
     """Return the value of an elementwise function of constants.
 
-    None where it is not finite in float32, or hangs on digits that float32 has not, as tan(pi) does.
+    None where it is not finite in float32, or depends on digits that float32 does not have, as tan(pi) does.
     """
     with np.errstate(all="ignore"):
         value = float(ELEMENTWISE[function](*map(np.float64, arguments)))

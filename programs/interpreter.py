@@ -4,7 +4,7 @@
 that a function jitted over `Code` is compiled once for all programs. All leaves lie end to end in one vector of
 `size` weights, and a register file of shape ``(registers, size)`` holds inputs, literals and intermediate values,
 scalars repeated. That costs memory traffic that compiled code does not have, and saves every compile: on a CPU it is
-the faster way for networks of up to some ten thousand weights.
+the faster way for networks of up to about ten thousand weights.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Code(NamedTuple):
 
     Attributes:
         opcodes: function of each statement, by its place in the vocabulary.
-        operands: registers read, (s, 4); what a function does not take is 0.
+        operands: registers that each statement reads, (s, 4); unused entries are 0.
         targets: register written by each statement.
         length: number of statements.
         initial: value that each register holds at the start: a literal or 0.
-        returns: registers of the update and of the new states; a state that is not there returns itself.
+        returns: registers of the update and of the new states; for an unused state, its own register.
     """
 
     opcodes: Int32[np.ndarray, " s"]
@@ -131,7 +131,7 @@ _WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by
 
 
 class InterpreterState(NamedTuple):
-    """What an interpreted program keeps.
+    """What an interpreted program keeps between steps.
 
     Attributes:
         count: steps done.
@@ -153,8 +153,9 @@ def interpret(
         code: the program; may be traced.
         learning_rate: function of the step, from 0.
         total_steps: length of the training, for `progress`; may be traced.
-        heavy: whether the heavy functions (see the vocabulary) can be run. Vmapped over programs, every function runs
-            for every statement, so there they would cost all programs; the result of a program that has one is wrong.
+        heavy: whether the heavy functions (see the vocabulary) can be run. Under `vmap` over programs every function
+            runs for every statement, so they would slow down all programs. Without them, the result of a program that
+            has one is wrong.
     """
 
     def init(params: Any) -> InterpreterState:
@@ -184,7 +185,7 @@ def interpret(
 
 
 def interpret_drift(code: Code, ratio: Array, log_ratio: Array, advantage: Array, progress: Array) -> Array:
-    """Return an encoded drift program's values, elementwise; may be differentiated forwards."""
+    """Return an encoded drift program's values, elementwise; forward-mode differentiation works."""
     inputs = jnp.stack(jnp.broadcast_arrays(ratio, log_ratio, advantage, progress))
     registers = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), inputs[0].size))
     registers = registers.at[: len(inputs)].set(inputs.reshape(len(inputs), -1))

@@ -25,18 +25,18 @@ HIDDEN = 128
 
 @dataclass(frozen=True, repr=False)
 class Shapes:
-    """The architecture of a network rule: shapes by array."""
+    """The architecture of a network rule: the shape of each array, by name."""
 
     arrays: Mapping[str, tuple[int, ...]]
 
     @classmethod
     def drift(cls, *, timed: bool) -> Shapes:
-        """LPO's, or with `timed` TA-LPO's."""
+        """Return the architecture of LPO, or with `timed` that of TA-LPO."""
         return cls({"hidden": (16 if timed else 8, HIDDEN), "output": (HIDDEN, 1)})
 
     @classmethod
     def lpg(cls, *, timed: bool, hidden: int = 256, embedding: int = 16, classes: int = 8) -> Shapes:
-        """LPG's, or with `timed` TA-LPG's."""
+        """Return the architecture of LPG, or with `timed` that of TA-LPG."""
         inputs = 4 + 2 * embedding + (2 if timed else 0)
         return cls(
             {
@@ -61,10 +61,10 @@ class Shapes:
 
 
 def _timed_shapes(kind: str, arrays: Mapping[str, np.ndarray]) -> tuple[Shapes, bool]:
-    """Return the architecture that arrays are of, and whether it reads the time.
+    """Return the architecture that the arrays have, and whether it reads the time.
 
     Raises:
-        RulesmithError: they fit none; which array does not, and what would.
+        RulesmithError: they fit no architecture; the message names a wrong array, and the shape that it should have.
     """
     for timed in (False, True):
         if kind == "drift":
@@ -92,10 +92,10 @@ class Objective:
     Attributes:
         name: letters, digits, ``_`` and ``-``.
         kind: "drift" or "lpg".
-        program: of a drift in the language, or None.
-        arrays: of a network, by name, float32; see `drift.learned_drift` and `lpg.lpg_targets`.
+        program: the drift's program, or None for a network.
+        arrays: the network's arrays by name, float32; see `drift.learned_drift` and `lpg.lpg_targets`.
         description: one line.
-        agent: settings of the agents it is meant for, where they are not the usual ones.
+        agent: settings of the agents that it is meant for, where they differ from the defaults.
         provenance: where the rule comes from; `origin` names the paper, or rulesmith.
         evidence: why to believe in it.
 
@@ -152,7 +152,7 @@ class Objective:
         return whole.hexdigest()
 
     def mark(self) -> str:
-        """Return a hash of what the rule computes and how its agents are set, by which a run knows it again."""
+        """Return a hash of what the rule computes and of its agents' settings, by which a run recognizes it."""
         what = (self.kind, self.program.digest if self.program else self.digest(), sorted(self.agent.items()))
         return hashlib.blake2b(repr(what).encode(), digest_size=16).hexdigest()
 
@@ -165,7 +165,7 @@ class Objective:
         """Return the function of (parameters, ratio, log ratio, advantage, progress); a program ignores the first.
 
         Raises:
-            RulesmithError: it is no drift.
+            RulesmithError: the objective is not a drift.
         """
         from .drift import learned_drift
 
@@ -185,13 +185,13 @@ class Objective:
     ) -> optax.GradientTransformationExtraArgs:
         """Return an optax transform that adds the objective's gradient to the updates it is given.
 
-        So it is chained before an optimizer: ``optax.chain(objective.to_optax(...), optax.adam(3e-4))``, and updated
-        with ``tx.update(gradients of value loss and entropy, state, params, batch=batch)``. Fields of `batch`:
+        Chain it before an optimizer, ``optax.chain(objective.to_optax(...), optax.adam(3e-4))``, and update with
+        ``tx.update(gradients of value loss and entropy, state, params, batch=batch)``. Fields of `batch`:
 
         - drift: `observation` (samples, ...), `action`, `log_probability` of the action when it was taken,
           `advantage` (normalized as the user likes);
-        - lpg: `observation` (workers, time, ...), `action`, `reward`, `done`, in order, and `last_observation`
-          (workers, ...), which follow the rollout.
+        - lpg: `observation` (workers, time, ...), `action`, `reward`, `done`, all in order of time, and
+          `last_observation` (workers, ...), the observations after the rollout.
 
         Args:
             apply: function of (params, observations) to the policy (logits, or a pair of means and logarithms of
@@ -200,7 +200,7 @@ class Objective:
             steps_per_update: gradient steps made from one rollout.
             gamma: discount (lpg).
             prediction_weight: alpha_y (lpg).
-            **hyperparameters: of a drift program, instead of its defaults.
+            **hyperparameters: values for a drift program's hyperparameters, instead of its defaults.
 
         Raises:
             RulesmithError: there is no such hyperparameter.

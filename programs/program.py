@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import optax
 
 MAX_DEPTH = 6
-"""Expressions of a program's text are no deeper than this; what is deeper gets statements of its own."""
+"""Greatest depth of an expression in a program's text; deeper expressions are split into several statements."""
 
 Operand = str | float
 """A variable's name, or a literal."""
@@ -91,7 +91,7 @@ class Program:
         return _to_text(self)
 
     def to_flat_text(self) -> str:
-        """Return the text with a line for each statement and calls for operators; some seven times sooner written.
+        """Return the text with a line for each statement and calls for operators; writing it is seven times faster.
 
         `parse` of it gives an equal program too; stores and workers use it.
         """
@@ -126,7 +126,7 @@ class Program:
         return simplify(self)
 
     def with_hyperparameters(self, values: Mapping[str, float]) -> Program:
-        """Return the program with other defaults of some hyperparameters; names that it has not are ignored."""
+        """Return the program with other defaults of some hyperparameters; names that it does not have are ignored."""
         return replace(self, hyperparameters=tuple((n, values.get(n, default)) for n, default in self.hyperparameters))
 
     def lifted(self) -> Program:
@@ -161,7 +161,7 @@ class Program:
 
     @property
     def input_names(self) -> set[str]:
-        """Every name that is bound before the first statement, but for the vocabulary's own constants."""
+        """Every name that is bound before the first statement, except the vocabulary's own constants."""
         return {*self.inputs, *(name for name, _ in self.hyperparameters)}
 
     def __str__(self) -> str:
@@ -192,7 +192,7 @@ def number_temporaries(program: Program) -> Program:
             names[target] = f"_{len(names) + 1}"
     if all(old == new for old, new in names.items()):  # most mutants: copying costs more than looking
         return program
-    # A name that is read but never assigned gets a number of its own too: it must not meet another's.
+    # A name that is read but never assigned gets its own number too, so that it differs from all others.
     return map_names(program, lambda name: name if name[0] != "_" else names.setdefault(name, f"_{len(names) + 1}"))
 
 
@@ -228,12 +228,12 @@ def call_node(function: str, operands: list[ast.expr]) -> ast.expr:
 def body_lines(
     program: Program, leaf: Callable[[Operand], ast.expr], call: Callable[[int, list[ast.expr]], ast.expr]
 ) -> list[str]:
-    """Return the body as lines of Python, temporaries folded back into the expressions they left.
+    """Return the body as lines of Python, temporaries folded back into the expressions that they came from.
 
     `leaf` writes an operand, `call` a statement's function, given the statement's place and its operands.
 
     A temporary is folded in if it is assigned and used once, and if flattening the expression would make it again at
-    the same place, which is so if it is the latest one still waiting for its use.
+    the same place. That holds if it is the latest one still waiting for its use.
     """
     assigned = Counter(statement.target for statement in program.statements)
     used = Counter(_names(operand for statement in program.statements for operand in statement.operands))

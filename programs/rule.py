@@ -30,7 +30,7 @@ class Rule:
         programs: ``{"all": program}``, or one for ``"matrix"`` leaves (two axes or more) and one for ``"other"``.
         description: one line.
         learning_rate: range of learning rates worth trying, or None.
-        ranges: the same for hyperparameters, by name.
+        ranges: ranges worth trying of the hyperparameters, by name.
         provenance: where the rule comes from; `origin` names the paper, or rulesmith.
         evidence: why to believe in it.
     """

@@ -19,7 +19,7 @@ origin = "Chen et al. 2023"
 A rule for two classes of leaves has a table `[programs]` with `matrix` and `other` instead of `program`.
 
 An objective has `kind = "drift"` or `"lpg"`, and either a `program` (of a drift) or a table `[arrays]` with the shape
-of each array of its network; the arrays stand in a safetensors file beside it, of the same name.
+of each array of its network; the arrays are in a safetensors file beside it, of the same name.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "proven
 _OBJECTIVE_KEYS = {"name", "kind", "description", "program", "arrays", "agent", "provenance", "evidence"}
 MAX_FILE_BYTES = 10 * MAX_BYTES
 PUBLISHED = Path(__file__).parents[1] / "results" / "rules"
-"""Where the optimizers that rulesmith ships stand."""
+"""Folder of the optimizers that rulesmith ships."""
 PUBLISHED_OBJECTIVES = PUBLISHED.parent / "objectives"
-"""Where the objectives stand."""
+"""Folder of the objectives that rulesmith ships."""
 
 
 def published() -> dict[str, Path]:
@@ -111,8 +111,8 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
     """Return the rule that the text of a rule file describes; raises as `read` does.
 
     Args:
-        text: of the file.
-        arrays: where the arrays of a network stand.
+        text: the text of the rule file.
+        arrays: the file with the arrays of a network.
     """
     try:
         table = tomllib.loads(text)
@@ -182,7 +182,7 @@ def _objective(table: dict[str, Any], path: Path | None) -> Objective:
 
 
 def _arrays(path: Path | None, shapes: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return the arrays of a network from the file beside a rule's; it is data in a fixed form, nothing is run."""
+    """Return the arrays of a network from the file beside its rule file. It is plain data; reading it runs nothing."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -18,7 +18,7 @@ A narrower value used with a wider one is repeated, and *every* function means w
 repeated to the full shape (so ``norm(2.0)`` is ``2 * sqrt(size)``). Shapes are thus a matter of storage and speed,
 never of meaning, and no statement is refused for its shapes.
 
-This module knows no JAX. What the words compute is in `operations` (JAX) and `folding` (NumPy, float64).
+This module does not use JAX. What the words compute is in `operations` (JAX) and `folding` (NumPy, float64).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SHAPES = {shape.label: shape for shape in (Shape.SCALAR, Shape.ROW, Shape.COLUMN
 
 
 class Kind(enum.Enum):
-    """How a function treats its arguments; it settles the shape of the result."""
+    """How a function treats its arguments; it determines the shape of the result."""
 
     ELEMENTWISE = "elementwise"  # the join of the arguments' shapes
     LEAF = "one number a leaf"  # scalar
@@ -66,7 +66,7 @@ class Function:
         parameters: names of the arguments, for messages and the table.
         kind: how it treats its arguments.
         meaning: the formula, in one line.
-        outside: what happens outside its domain ("" where it has none to leave).
+        outside: what happens outside its domain ("" if it is defined everywhere).
         cost: its time for one weight, in units of one multiplication (measured, rounded up).
         symbol: the Python operator that stands for it, if any.
         commutes: whether its first two arguments may change places.
@@ -192,7 +192,7 @@ SIZES: dict[str, str] = {
     "cols": "inputs of the leaf (fan-in): its other axes together, 1 for a bias",
     "size": "rows * cols",
 }
-"""Scalars that a leaf's shape gives."""
+"""Scalars that follow from a leaf's shape."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +201,12 @@ class Dialect:
 
     Attributes:
         function: its name in the text.
-        inputs: meaning by name, of the inputs that are not states.
-        arrays: those that hold a number for each weight or sample; the others are scalars.
-        needs: those that a result must depend on to be worth trying.
-        states: the most states.
-        kinds: of the functions that it may call.
-        sizes: whether `SIZES` are known.
+        inputs: meaning of each input that is not a state, by name.
+        arrays: inputs that hold a number for each weight or sample; the others are scalars.
+        needs: inputs that a result must depend on to be worth trying.
+        states: the most states that a program may have.
+        kinds: kinds of the functions that it may call.
+        sizes: whether a program may read `SIZES`.
     """
 
     function: str
@@ -219,7 +219,7 @@ class Dialect:
 
     @property
     def constants(self) -> set[str]:
-        """Names that are bound before the program begins and are no inputs."""
+        """Names that are bound before the program begins and are not inputs."""
         return {*NUMBERS, *SIZES} if self.sizes else {*NUMBERS}
 
 

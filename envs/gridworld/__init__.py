@@ -1,4 +1,4 @@
-"""The grid-world of the LPG paper: levels as data, their dynamics, and those with names."""
+"""The grid-world of the LPG paper: levels as data, their dynamics, and the named ones."""
 
 from .dynamics import FOUR, NINE, GridState, environment_of
 from .level import Level, Thing, level_of

@@ -86,13 +86,13 @@ def _planes(state: GridState, level: Level) -> Array:
 def environment_of(
     name: str, level: Level, *, tabular: bool, max_steps: int, draw: Any = None, moves: np.ndarray = NINE
 ) -> Environment:
-    """Return the environment of a level and of all others on boards like its.
+    """Return the environment of a level, which serves all levels on boards of the same shape.
 
     Args:
-        name: of the environment.
+        name: the environment's name.
         level: the default one.
-        tabular: whether observations are numbers of states; else images. Levels whose objects have fixed places only.
-        max_steps: at least each level's length.
+        tabular: whether observations are numbers of states, for which objects need fixed places; else they are images.
+        max_steps: an upper bound on the length of each level's episodes.
         draw: function of a key to a level.
         moves: `FOUR` or `NINE`.
     """

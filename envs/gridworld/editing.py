@@ -15,12 +15,12 @@ def edited(key: Any, level: Level, edits: int = 5) -> Level:
     """Return a level some random edits away: walls that come or go, objects and starts that move, rewards that change.
 
     The level's own size, its objects' number and its episodes' length stay. Objects keep to different free cells; an
-    edit after which no reward could be had is not made. May be jitted and vmapped over levels.
+    edit after which no reward could be reached is not made. May be jitted and vmapped over levels.
 
     Args:
         key: consumed.
-        level: tabular.
-        edits: tried.
+        level: a tabular level.
+        edits: how many edits are tried.
     """
     own = _own_cells(level)
 

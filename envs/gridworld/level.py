@@ -17,13 +17,13 @@ class Level(NamedTuple):
     """A level on a board of `b` x `b` cells, of which the upper left `size` x `size` are its own, with `o` objects.
 
     Attributes:
-        walls: cells that no one can enter; all those outside the level's own size are.
+        walls: cells that cannot be entered; all cells outside the level's own size are walls.
         cells: numbers (row * b + column) of the free cells, then those of the others.
         free: how many are free.
         start: number of the cell where an episode begins; -1 draws a free one.
         exists: which of the objects are there.
         places: number of each object's cell; -1 draws a free one at each appearance.
-        rewards: for entering an object's cell.
+        rewards: reward for entering each object's cell.
         ends: probability that this ends the episode.
         respawns: probability, at each step, that a collected object is there again.
         steps: length after which an episode is truncated.

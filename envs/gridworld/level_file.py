@@ -36,11 +36,11 @@ from .level import Level, Thing, level_of
 from .pictures import FREE, LETTERS, START, WALL, map_of
 
 LARGEST, MOST = 32, 8
-"""Rows and columns of a level, and objects, at most; a tabular observation needs a number for each of its states."""
+"""The most rows and columns, and the most objects, of a level: a tabular observation numbers all of its states."""
 
 
 def loads(text: str) -> Level:
-    """Return the level that a text says.
+    """Return the level that a text describes.
 
     Raises:
         RulesmithError: it is not the text of a possible level; what is wrong, and where.
@@ -104,7 +104,7 @@ def _known(table: dict[str, Any], names: tuple[str, ...], what: str) -> None:
 
 
 def dumps(level: Level) -> str:
-    """Return a level as the text of a file. A place that two things share keeps the last one's letter only."""
+    """Return a level as the text of a file. Where two things share a place, only the last one's letter is kept."""
     objects = {
         LETTERS[i]: {
             "reward": float(level.rewards[i]),
@@ -121,7 +121,7 @@ def read(path: Path) -> Level:
     """Return the level in a file.
 
     Raises:
-        RulesmithError: it cannot be read, or says no possible level; what is wrong, and where.
+        RulesmithError: it cannot be read, or describes no possible level; what is wrong, and where.
     """
     try:
         return loads(path.read_text())

@@ -76,7 +76,7 @@ class Distribution:
 
     Attributes:
         sizes: least and greatest size.
-        objects: the most objects; each level has 1 to so many.
+        objects: the most objects in a level; each has at least one.
         walls: random wall cells of the board.
         steps: least and greatest length of an episode, drawn log-uniformly.
     """
@@ -107,7 +107,7 @@ class Mazes:
     """Random mazes in which every free cell can be reached: binary-tree mazes, turned at random.
 
     Attributes:
-        size: of the board; odd.
+        size: rows and columns of the board; an odd number.
         objects: the most objects.
         steps: length of an episode.
     """

@@ -1,8 +1,8 @@
 """What is possible in a level: the optimal return, exactly, and which cells can be reached.
 
 A tabular level is a finite Markov decision process over (cell, objects present, steps left), so its optimal return is
-found by dynamic programming, backwards from the time limit. Coming back of objects is independent of one another: its
-expectation is a 2 x 2 matrix for each object, so that a step costs no product over pairs of sets of objects.
+found by dynamic programming, backwards from the time limit. Objects come back independently of one another, so the
+expectation over that is a 2 x 2 matrix for each object: a step needs no product over pairs of sets of objects.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def optimal_values(level: Level, moves: np.ndarray = NINE) -> Float32[Array, "ce
 
 
 def optimal(level: Level, moves: np.ndarray = NINE) -> Float32[Array, ""]:
-    """Return the best expected return of an episode, over where it begins; places are not checked."""
+    """Return the best expected return, averaged over the cells where an episode begins; places are not checked."""
     present = jnp.sum(jnp.asarray(level.exists) * 2 ** jnp.arange(len(level.rewards)))
     return (optimal_values(level, moves)[:, present] * starts(level)).sum() / starts(level).sum()
 
@@ -109,7 +109,8 @@ def solvable(level: Level, moves: np.ndarray = NINE) -> Bool[Array, ""]:
         wider = seen.at[there].max(seen[:, None])
         return left - 1, wider, (wider != seen).any()
 
-    # All cells but the last step's, which enters the object's: one that an episode begins on is entered coming back.
+    # Cells that are reached before the last step, which enters the object's cell. The cell where an episode begins
+    # counts as entered only if the agent comes back to it.
     before = jax.lax.while_loop(
         lambda carry: carry[2] & (carry[0] > 1), spread, (jnp.asarray(level.steps), starts(level), jnp.bool_(True))
     )[1]

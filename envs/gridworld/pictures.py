@@ -56,7 +56,7 @@ def image(level: Level, pixels: int = 24) -> UInt8[np.ndarray, "height width 3"]
 
     Args:
         level: to draw.
-        pixels: of a cell's side.
+        pixels: pixels along a cell's side.
     """
     board, own = len(level.walls), extent(level)
     y, x = np.mgrid[:pixels, :pixels]

@@ -1,4 +1,4 @@
-"""Supervised tasks on real data that ships with the dependencies, and the three sets that a claim keeps apart."""
+"""Supervised tasks on real data that ships with the dependencies, in sets to search, select and claim."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def task_name(task: str | Task) -> str:
 
 
 def find(names: Sequence[str | Task]) -> list[Task]:
-    """Return tasks by name, by the name of a set, or by import path, ``module:attribute``; a `Task` is itself.
+    """Return tasks by name, by the name of a set, or by import path, ``module:attribute``; a `Task` is kept.
 
     Raises:
         RulesmithError: there is no such task; with the nearest name.

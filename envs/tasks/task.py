@@ -30,7 +30,7 @@ class Splits(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A network to train; tasks are told apart by identity.
+    """A network to train; tasks are compared by identity.
 
     Attributes:
         name: unique.
@@ -99,5 +99,5 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def squared_error(outputs: Any, targets: Any) -> Any:
-    """Squared difference, meaned over the last axis."""
+    """Squared difference, averaged over the last axis."""
     return ((outputs - targets) ** 2).mean(-1)

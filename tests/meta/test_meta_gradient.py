@@ -12,10 +12,10 @@ from rulesmith.envs.registry import make
 from rulesmith.meta.lpg_learner import LpgLearner, LpgSettings
 from rulesmith.meta.meta_gradient import MetaGradient, MetaSettings, Newborn
 from rulesmith.programs.objective import Shapes
-from rulesmith.results.reporting import run_json
+from rulesmith.results.views import run_json
 from rulesmith.search.curricula.lifetimes import draw_lifetimes
-from rulesmith.search.methods.objective import ObjectiveConfig, discover
-from rulesmith.search.strategies.evolution_strategies import EsSettings
+from rulesmith.search.method import discover
+from rulesmith.search.methods.objective import METHOD, ObjectiveSearch
 from rulesmith.search.strategies.meta_gradient import MetaGradientDescent
 
 ENV = make("grid/small")
@@ -125,21 +125,23 @@ def test_descent_is_adam_and_does_not_follow_nan():
     assert strategy.tell(moved, None, {"a": jnp.array([jnp.nan, 0.0])}) is moved
 
 
-CONFIG = ObjectiveConfig(
+CONFIG = ObjectiveSearch(
     rule="lpg",
     environments=("grid/small",),
     horizon=(320, 960),
     hidden=8,
     episodes=4,
     agent={"workers": 4, "steps": 8},
-    es=EsSettings("meta-gradient", population=4, learning_rate=1e-3),
+    strategy="meta-gradient",
+    agents=4,
+    learning_rate=1e-3,
 )
 
 
 def test_runs_resume_bit_for_bit(tmp_path):
-    discover(CONFIG, tmp_path / "a", generations=4)
-    discover(CONFIG, tmp_path / "b", generations=1)
-    discover(CONFIG, tmp_path / "b", generations=4, resume=True)
+    discover(METHOD, CONFIG, tmp_path / "a", bound=4)
+    discover(METHOD, CONFIG, tmp_path / "b", bound=1)
+    discover(METHOD, CONFIG, tmp_path / "b", bound=4, resume=True)
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
     assert whole[0] == whole[1]
 
@@ -150,4 +152,4 @@ def test_runs_resume_bit_for_bit(tmp_path):
 )
 def test_what_cannot_work_is_refused(changes, says, tmp_path):
     with pytest.raises(RulesmithError, match=says):
-        discover(replace(CONFIG, **{"agent": {}, "horizon": (1e4, 2e4), **changes}), tmp_path / "run", generations=1)
+        discover(METHOD, replace(CONFIG, **{"agent": {}, "horizon": (1e4, 2e4), **changes}), tmp_path / "run", bound=1)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from rulesmith import RulesmithError, load
+from rulesmith.envs.marks import computation_hash
 from rulesmith.envs.registry import make
 from rulesmith.meta.drawn_levels import draw_levels
 from rulesmith.meta.judging_objectives import ObjectiveVerdict, agent_ranges
@@ -267,7 +268,7 @@ def test_what_a_function_has_caught_is_part_of_what_it_computes(size):
     changed = array.copy()
     changed[size // 2] += 1
     hashes = [
-        verdicts.computation_hash(lambda x, a=a: (jnp.asarray(a) * x).sum(), np.float32(1))
+        computation_hash(lambda x, a=a: (jnp.asarray(a) * x).sum(), np.float32(1))
         for a in (array, changed, array.copy())
     ]
     assert hashes[0] == hashes[2] != hashes[1]

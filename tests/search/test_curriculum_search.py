@@ -225,11 +225,11 @@ def test_what_cannot_work_is_refused(changes, says, tmp_path):
 
 
 def test_levels_with_random_places_have_no_exact_regret(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "own_levels.py").write_text(
         "from dataclasses import replace\n"
         "from rulesmith.envs.registry import make\n"
         "env = replace(make('grid/random-small'), draw=lambda key: make('grid/random-small').params)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(RulesmithError, match="objects appear on random cells"):
-        parts_of(replace(CONFIG, levels="mine:env", score="exact-regret"))
+        parts_of(replace(CONFIG, levels="own_levels:env", score="exact-regret"))
