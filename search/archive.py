@@ -23,8 +23,7 @@ def merge(
 ) -> tuple[Entry, ...]:
     """Return the archive after a batch: the `SIZE` best programs and the Pareto front, best first.
 
-    Programs with equal fitness are told apart by nothing that a user cares for (most are the same function in
-    disguise): the shortest stays, then the oldest.
+    Of programs with equal fitness only one stays, the shortest, then the oldest: most compute the same function.
     """
     told_of = [(c, told.score.fitness) for c, told in zip(candidates, feedback, strict=True) if told.score.complete]
     known = {candidate.index: candidate for candidate, _ in told_of} | {e.candidate.index: e.candidate for e in entries}
@@ -36,7 +35,7 @@ def merge(
 def best_of(rows: Iterable[tuple[int, float, int]]) -> list[tuple[int, float, int]]:
     """Return the (number, fitness, length) of the `SIZE` best candidates and of the Pareto front, best first.
 
-    Those who were there first come first among `rows`. See `merge` for candidates with equal fitness.
+    Among `rows`, older candidates come first. See `merge` for candidates with equal fitness.
     """
     best: dict[float, tuple[int, float, int]] = {}
     for row in rows:

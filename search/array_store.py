@@ -1,7 +1,7 @@
 """What a search over networks keeps: figures of each step, and checkpoints of the states every so often.
 
 A checkpoint is written first, the row that names it last; a killed run goes on from the last checkpoint that has a row,
-and does what came after it again, to the same end.
+and repeats what came after it, with the same result.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ArrayStore(Store):
             self.close_step(record)
 
     def close_step(self, record: Record[Any, Any, Any, Any]) -> None:
-        """Write the states, then the row that names them; of older checkpoints the last stays."""
+        """Write the states, then the row that names them; only the latest of the older checkpoints is kept."""
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
@@ -65,7 +65,7 @@ class ArrayStore(Store):
         except (OSError, ValueError, SafetensorError) as error:
             raise RulesmithError(f"{folder}: cannot be written: {error}; add --resume to go on") from None
         self.write(step, record.metrics, {"checkpoint": folder.name, "states": plain}, ledgers=encoder.ledgers)
-        for other in sorted(folder.parent.iterdir())[:-2]:  # the one before stays for those who read just now
+        for other in sorted(folder.parent.iterdir())[:-2]:  # the one before may be being read
             shutil.rmtree(other, ignore_errors=True)
         self._written = time.monotonic()
 
@@ -118,7 +118,7 @@ def _arrays_in(plain: Any) -> list[Any]:
 
 
 def _checkpointer() -> Any:
-    """Return orbax's checkpointer; of several hosts the first alone has one, and waits for no other."""
+    """Return orbax's checkpointer; with several hosts only the first writes, without waiting for the others."""
     import jax
     import orbax.checkpoint as ocp
 

@@ -38,7 +38,7 @@ class Feedback:
     Attributes:
         score: the score.
         source: "evaluated", or where in the cache it was found: by "digest", or by "fingerprint".
-        fingerprint: of the program, or "" where the digest was known already.
+        fingerprint: fingerprint of the program, or "" where the digest was known already.
     """
 
     score: Score

@@ -19,7 +19,7 @@ import jax
 S = TypeVar("S")
 """A part's state."""
 P = TypeVar("P")
-"""The problem's state, where it stands beside the others."""
+"""The problem's state, in types that name the other states too."""
 C = TypeVar("C")
 """The candidates of a step: a sequence, or a pytree with an axis of candidates."""
 C_in = TypeVar("C_in", contravariant=True)
@@ -82,9 +82,9 @@ class Evaluation(NamedTuple, Generic[S, F, R]):
     """What `Problem.evaluate` returns.
 
     Attributes:
-        state: of the problem after the step.
-        feedback: for the strategy.
-        scores: for the curriculum.
+        state: the problem's state after the step.
+        feedback: what the strategy is told of the candidates.
+        scores: what the curriculum is told of the tasks.
         metrics: figures of the step, for observers; plain numbers.
     """
 
@@ -108,12 +108,12 @@ class Record(Generic[C, T, F, R]):
 
     Attributes:
         step: its number, from 1.
-        tasks: that the curriculum chose.
-        candidates: that the strategy proposed.
+        tasks: the tasks that the curriculum chose.
+        candidates: the candidates that the strategy proposed.
         feedback: what the strategy was told of them.
         scores: what the curriculum was told of the tasks.
         metrics: figures of the step; `seconds` is its time.
-        states: of the parts, after the step.
+        states: the parts' states after the step.
     """
 
     step: int

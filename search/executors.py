@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from ..programs import RulesmithError
 
 ATTEMPTS = 3
-"""Times that an item is tried on workers that die before the run gives up."""
+"""How often an item may lose its worker before the run gives up."""
 
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
@@ -63,10 +63,10 @@ class Here:
 
 
 class Groups:
-    """Hands another executor's workers their items in groups, one for each: what is trained at once on an accelerator.
+    """Gives each worker of another executor one group of items, which are trained at once on an accelerator.
 
     Args:
-        executor: of an evaluator of groups.
+        executor: runs an evaluator of groups.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -162,8 +162,8 @@ class Pool:
 def _main_hidden() -> Iterator[None]:
     """Hide which script is run while worker processes start.
 
-    Each would import that script, and a search that it starts at its top level would begin again in every worker.
-    What workers need reaches them by value, or stands in modules.
+    Each worker would import that script, and a search that it starts at its top level would begin again there. What
+    workers need is sent to them by value, or is in modules.
     """
     main: Any = sys.modules["__main__"]
     kept = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
@@ -175,7 +175,7 @@ def _main_hidden() -> Iterator[None]:
 
 
 class Portable:
-    """A function that reaches other processes by value, where it or what it holds stands in no module of theirs."""
+    """A function that is sent to other processes by value if they cannot import it, or something that it refers to."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         import cloudpickle

@@ -19,18 +19,18 @@ from .engine import Record
 
 
 class LifeRow(NamedTuple):
-    """A life that ended, as it is kept. What is not known is None.
+    """A life that ended, as the store keeps it. What is not known is None.
 
     Attributes:
-        step: in which it ended.
+        step: the step in which it ended.
         mark: hash of the level.
-        first: whether it was the first life on the level since that came to the buffer.
+        first: whether it was the first life on the level since the level came to the buffer.
         updates: its length.
         returns: mean return of episodes by the last policy.
         yardstick: return that was possible.
-        score: that the level got.
+        score: score that the level got.
         best: highest return of any episode of the life.
-        figures: what the level scores need besides, by name; see `meta.life_figures`.
+        figures: further figures that level scores need, by name; see `meta.life_figures`.
     """
 
     step: int
@@ -45,7 +45,7 @@ class LifeRow(NamedTuple):
 
 
 class LevelStore(ArrayStore):
-    """The store of such a run; an observer of the engine."""
+    """The store of a run on a curriculum of levels; an observer of the engine."""
 
     TABLES = ArrayStore.TABLES + (
         "CREATE TABLE lives (step INTEGER, mark TEXT, first INTEGER, updates INTEGER, returns REAL, yardstick REAL, "

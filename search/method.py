@@ -152,9 +152,9 @@ class Parts:
     """What a run is made of.
 
     Attributes:
-        strategy: of the engine.
-        curriculum: of the engine.
-        problem: of the engine.
+        strategy: proposes the candidates.
+        curriculum: chooses what they are tried on.
+        problem: tells what they are worth.
         arrays_of: function of the strategy's state to the arrays of the rule it stands for; for runs over networks.
         finished: whether nothing is left to do; by default a run ends by its bounds alone.
         close: called at the end, whatever happened.

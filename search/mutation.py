@@ -1,5 +1,5 @@
 """The mutations of symbolic search: insert a statement, delete one, change one operand (Chen et al. 2023, section 2.2),
-and change one constant: without a mutation of its own for that, tuning constants alone found better programs.
+and change one constant: without that mutation, a search that only tuned constants found better programs.
 
 All are plain Python on tuples. A mutant may be invalid (a deleted statement can leave a name unbound): `mutate` tries
 until one passes the static checks, and says how many did not.
@@ -29,11 +29,11 @@ _COMMON = (0.9, 0.99, 0.999, 0.1, 0.01, 0.5, 2.0, 1.0)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a mutant must keep to.
+    """Limits that a mutant must keep to.
 
     Attributes:
-        statements: of the text, dead code included.
-        cost: static cost of a step (see the vocabulary).
+        statements: the most statements of the text, dead code included.
+        cost: the highest static cost of a step (see the vocabulary).
     """
 
     statements: int = 40

@@ -90,7 +90,7 @@ _SETTINGS = PrimitiveConstructorSpec(
 
 
 def _hint(default: str) -> str:
-    """Return what help says of a default; nothing of one that is empty."""
+    """Return what the help says of a default; empty for an empty default."""
     return f"(default: {default})" if default.strip("'\"") else ""
 
 

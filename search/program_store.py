@@ -19,10 +19,10 @@ class Best(NamedTuple):
     """The best candidate of a run.
 
     Attributes:
-        number: of the candidate.
-        program: simplified.
+        number: the candidate's number.
+        program: its program, simplified.
         fitness: smaller is better.
-        losses: by task.
+        losses: losses by task.
     """
 
     number: int
@@ -43,7 +43,7 @@ class ProgramStore(Store):
     """
     BY_STEP = ("candidates",)
     _kept: dict[int, Candidate] | None = None
-    """Candidates that states may refer to by number, of those that are in the table."""
+    """Candidates in the table that states may refer to by number."""
 
     def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
         """Write a step with all its candidates and the states after it."""

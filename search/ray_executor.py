@@ -2,7 +2,7 @@
 
 An evaluation is a Ray task: Ray gives it to any node that has room, also to one that joined later, and tries it again
 elsewhere if its worker is lost. A worker keeps its evaluator, and with it all that was compiled, from one task to the
-next. As in `executors.Pool`, results come in the order of the items, and do not depend on who made them.
+next. As in `executors.Pool`, results come in the order of the items, and do not depend on which worker made them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class RayPool:
         build: function that makes the evaluator; called once in each worker.
         address: of the cluster's head, HOST:PORT, or "auto" for the one that runs here; by default one is started on
             this machine.
-        cores: that a worker takes.
-        gpus: that a worker takes; may be a share of one.
+        cores: cores that a worker takes.
+        gpus: GPUs that a worker takes; may be a share of one.
 
     Raises:
         RulesmithError: Ray is not installed, there is no cluster at the address, or no node has room for a worker.
@@ -49,7 +49,7 @@ class RayPool:
                 raise RulesmithError(f"no Ray cluster {where}: {str(error).splitlines()[0]}") from None
         self._build = ray.put(build)  # by value, where its module is not there to import
         settings: dict[str, Any] = {"num_cpus": cores, "num_gpus": gpus, "max_retries": ATTEMPTS - 1}
-        if cores == 1:  # as in `Pool`, so that both find the same
+        if cores == 1:  # as in `Pool`, so that both give the same results
             settings["runtime_env"] = {"env_vars": {"XLA_FLAGS": ONE_THREAD}}
         self._evaluate = ray.remote(_evaluate).options(**settings)
         self._mark = self._build.hex()

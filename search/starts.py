@@ -13,7 +13,7 @@ def start_arrays(rule: str, hidden: int, seed: int) -> dict[str, np.ndarray]:
     Args:
         rule: "lpo", "ta-lpo", "lpg" or "ta-lpg".
         hidden: units of the recurrent net.
-        seed: of the net.
+        seed: seed of the net.
     """
     timed = rule.startswith("ta-")
     if rule.endswith("lpg"):

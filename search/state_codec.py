@@ -49,7 +49,7 @@ class Encoder:
         reference: function of a value to plain data that stands for it, or None; for what is kept elsewhere.
 
     Attributes:
-        ledgers: those that were met, by where they stand.
+        ledgers: the ledgers in the states, by their place there.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Encoder:
         """Return the plain form of a value.
 
         Raises:
-            RulesmithError: it, or a part of it, is none of what the module names.
+            RulesmithError: the value, or a part of it, is of a kind that a state cannot have; see the module.
         """
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
@@ -109,10 +109,10 @@ class Decoder:
     """Turns plain data into states again.
 
     Args:
-        examples: states of the parts that are there, whose classes are known by them.
+        examples: states of the run's parts, whose classes may be made again.
         get: function of what `Encoder` put for an array to the array.
         dereference: function of what `Encoder`'s reference gave to the value.
-        ledger: function of where a ledger stands to its entries.
+        ledger: function of a ledger's place in the states to its entries.
     """
 
     def __init__(
@@ -128,11 +128,11 @@ class Decoder:
         self._learn(examples)
 
     def value(self, plain: Any) -> Any:
-        """Return what `Encoder.plain` was given.
+        """Return the value that `Encoder.plain` was given.
 
         Raises:
             RulesmithError: a class is not there, or has other fields than when the state was kept.
-            ValueError: it is no such data.
+            ValueError: the data does not come from `Encoder.plain`.
         """
         if isinstance(plain, list):
             return [self.value(each) for each in plain]
@@ -191,7 +191,7 @@ class Decoder:
         return jax.tree.unflatten(self._nodes[name], [self.value(each) for each in children])
 
     def _learn(self, value: Any) -> None:
-        """Take in the classes of an example."""
+        """Remember the classes of an example."""
         if isinstance(value, (np.ndarray, jax.Array, np.generic)):
             return
         if isinstance(value, dict):

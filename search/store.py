@@ -42,9 +42,9 @@ class Store:
     """
 
     TABLES: ClassVar[str] = ""
-    """More tables, of a kind of run."""
+    """SQL that makes the further tables of a kind of run."""
     BY_STEP: ClassVar[tuple[str, ...]] = ()
-    """Those of them whose rows belong to a step, in a column `step`."""
+    """Names of those tables whose rows belong to a step, in a column `step`."""
 
     def __init__(self, directory: Path, connection: sqlite3.Connection, lock: Any = None) -> None:
         self.directory = directory
@@ -153,11 +153,11 @@ class Store:
 
         Args:
             step: its number.
-            metrics: of it.
+            metrics: figures of the step.
             state: plain data from which the run can go on after it; None keeps the one before.
-            ledgers: parts of the states that only grow, by where they stand; what is new in them is written.
-            insert: SQL for `rows`.
-            rows: of a table of the run's kind.
+            ledgers: parts of the states that only grow, by their place there; only new entries are written.
+            insert: SQL that writes `rows`.
+            rows: rows of one of the `TABLES`.
         """
         ledgers = ledgers or {}
         encode = Encoder().plain
@@ -177,13 +177,13 @@ class Store:
             ledger.unwritten.clear()
 
     def last_state(self) -> tuple[int, Any] | None:
-        """Return the last step that has a state, and that; None before the first."""
+        """Return the last step that has a state, and the state; None before the first."""
         with self._errors():
             row = self._connection.execute("SELECT step, value FROM state").fetchone()
             return None if row is None else (row[0], json.loads(row[1]))
 
     def states(self, examples: Any = None) -> tuple[int, States[Any, Any, Any]] | None:
-        """Return the last step whose states were kept, and those; None before the first.
+        """Return the last step whose states were kept, and these states; None before the first.
 
         Args:
             examples: states of the same parts (their first ones), by which classes are known.
@@ -194,7 +194,7 @@ class Store:
         raise NotImplementedError
 
     def resume(self, examples: Any) -> tuple[int, States[Any, Any, Any]] | None:
-        """Return what `states` does; whatever later steps left behind, which will be done again, is forgotten."""
+        """Return what `states` does, and delete what later steps wrote, since they will be done again."""
         found = self.states(examples)
         step = found[0] if found else 0
         with self._errors(), self._connection:

@@ -1,9 +1,10 @@
 """A buffer of levels with prioritized replay (Jiang et al. 2021; Jackson et al. 2023): a curriculum of the engine.
 
-Each agent has a slot. Whenever one is vacant, `sample` gives it a level: one of the buffer that is not being lived,
-drawn by rank of its score, or a new one, for which the lowest score makes room. `update` keeps what was given, and
-scores levels whose life is over. A level is *active* (being lived), *idle* (evaluated, and not being lived: the only
-ones that are replayed), or *spoilt* (no life on it has ended well: the first to make room).
+Each agent has a slot. Whenever a slot is vacant, `sample` gives it a level: either one of the buffer on which no agent
+lives, drawn by the rank of its score, or a new one, which replaces the level with the lowest score. `update` keeps the
+levels that were given, and scores those on which a life has ended. A level is *active* (an agent lives on it), *idle*
+(it has a score and no agent lives on it; only idle levels are replayed), or *spoilt* (no life on it has ended well;
+spoilt levels are replaced first).
 """
 
 from __future__ import annotations
@@ -50,19 +51,19 @@ class Buffer(NamedTuple):
 
     Attributes:
         level: parameters of the environment, a pytree.
-        mark: a hash of the level, by which duplicates are seen.
+        mark: a hash of the level, by which duplicates are found.
         updates: length of a life on it.
         yardstick: the return that was possible; NaN while unknown. Computed once, kept with the level.
-        score: of the last life on it.
-        stamp: step in which that ended.
-        lives: how many began.
-        filled: whether there is a level.
+        score: score of the last life on it.
+        stamp: step in which the last life on it ended.
+        lives: how many lives on it have begun.
+        filled: whether the place holds a level.
         evaluated: whether a life on it has ended well, so that it has a score.
-        active: whether it is being lived.
+        active: whether an agent lives on it.
         slots: place of each agent's level, ``(slots,)``; -1 if it has none.
         step: steps done.
-        evicted: levels that made room, so far.
-        duplicates: draws that were in the buffer already, so far.
+        evicted: how many levels have been replaced so far.
+        duplicates: how many drawn levels were in the buffer already, so far.
     """
 
     level: Any
@@ -87,17 +88,17 @@ class Buffer(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What each slot has to live, ``(slots,)``; the tasks of a step.
+    """The level on which each slot's agent lives, ``(slots,)``; the tasks of a step.
 
     Attributes:
         vacant: slots that get a new agent.
-        place: in the buffer.
+        place: the level's place in the buffer.
         fresh: whether the level is new there.
         level: parameters of the environment.
-        mark: of the level.
+        mark: hash of the level.
         updates: length of the life.
-        yardstick: what is known of it; else NaN.
-        duplicates: draws that were in the buffer already, a number.
+        yardstick: the level's yardstick; NaN while unknown.
+        duplicates: how many drawn levels were in the buffer already, one number.
     """
 
     vacant: Bool[np.ndarray, " slots"]
@@ -115,12 +116,12 @@ class LevelBuffer:
 
     Args:
         draw: function of (a key, how many) to that many new levels, stacked.
-        edit: function of (a key, levels) to as many, each a few edits away; None if levels cannot be edited.
+        edit: function of (a key, levels) to as many levels, each a few edits away; None if levels cannot be edited.
         updates: shortest and longest life, drawn log-uniformly and kept with a level.
-        multiple: of which lives are, rounded up: an agent lives whole meta-steps.
+        multiple: lengths of lives are rounded up to a multiple of this, since an agent lives for whole meta-steps.
         slots: agents at once.
-        score: of levels.
-        settings: of the replay.
+        score: the score of levels.
+        settings: settings of the replay.
 
     Raises:
         RulesmithError: the buffer is smaller than the number of agents, or a setting is out of range.
@@ -177,7 +178,7 @@ class LevelBuffer:
         )
 
     def sample(self, state: Buffer, key: Any) -> Given:
-        """Return what the vacant slots get to live; of the others, what they live already."""
+        """Return the levels that vacant slots get; the other slots keep theirs."""
         vacant = state.slots < 0
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
         place = state.slots.copy()
@@ -186,7 +187,7 @@ class LevelBuffer:
         mark = state.mark[np.maximum(place, 0)]
         updates = state.updates[np.maximum(place, 0)]
         drawn = self._news(state, vacant, rng, key)
-        open_ = state.idle  # levels that may still be given away
+        open_ = state.idle  # levels that may still be given to a slot
         room = list(self._room(state))
         duplicates = 0
         for slot in np.flatnonzero(vacant):
@@ -254,7 +255,7 @@ class LevelBuffer:
         return Buffer(level, **fields, step=step, evicted=evicted, duplicates=duplicates)
 
     def probabilities(self, state: Buffer, among: Bool[np.ndarray, " capacity"]) -> Float[np.ndarray, " capacity"]:
-        """Return how likely each level is drawn for replay; 0 outside `among`, of which there must be one."""
+        """Return how likely each level is drawn for replay; 0 outside `among`, which must hold at least one level."""
         settings = self.settings
         worth, weight = state.score[among].astype(float), np.zeros(len(among))
         by_rank = settings.transform == "rank"

@@ -19,8 +19,8 @@ class Lifetimes(NamedTuple):
 
     Attributes:
         updates: lengths.
-        keys: of the lifetimes, which candidates of a group share: common random numbers.
-        params: of the environment, drawn where it is a distribution of levels.
+        keys: keys of the lifetimes; candidates of a group share them (common random numbers).
+        params: the environment's parameters, drawn where it is a distribution of levels.
     """
 
     updates: Int32[np.ndarray, "groups each"]
@@ -35,7 +35,7 @@ class UniformLifetimes:
     Attributes:
         environments: each gets `each` lifetimes a group.
         horizons: shortest and longest lifetime, in updates, by environment.
-        groups: of candidates: 1 if all share their lifetimes, else one for each antithetic pair.
+        groups: number of groups of candidates: 1 if all share their lifetimes, else one for each antithetic pair.
         each: lifetimes of a candidate in an environment.
     """
 

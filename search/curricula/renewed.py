@@ -1,4 +1,4 @@
-"""A curriculum for agents that live on: whenever one's life is over, the next begins on a level drawn anew."""
+"""A curriculum for agents that live on: whenever a life is over, the next begins on a newly drawn level."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RenewedLifetimes:
     """A curriculum of the engine; its state is which slots are vacant.
 
     Attributes:
-        environment: where all live.
+        environment: the environment of all agents.
         updates: shortest and longest life.
         slots: agents at once.
     """
@@ -34,7 +34,7 @@ class RenewedLifetimes:
         return np.ones(self.slots, bool)
 
     def sample(self, state: Bool[np.ndarray, " slots"], key: Any) -> Given:
-        """Return lifetimes for all slots, of which the vacant ones count."""
+        """Return lifetimes for all slots; only those of vacant slots are used."""
         drawn = draw_lifetimes(self.environment, self.updates, (1, self.slots), key)
         level = jax.tree.map(lambda x: x[0], drawn.params)
         unknown = np.full(self.slots, np.nan, np.float32)

@@ -1,8 +1,8 @@
-"""Scores of levels: how much a life on one says that there is to learn there. Higher is replayed more.
+"""Scores of levels: how much is left to learn on a level, judged by a life on it. A higher score is replayed more.
 
-Each is a small function of the lives that ended, `Lives`. Those by regret need a *yardstick*, the return that was
-possible: an antagonist's (algorithmic regret, Jackson et al. 2023), or the optimal one (exact regret). Others need
-*figures* of an agent's last rollout, which they bring along.
+Each score is a small function of `Lives`, the lives that ended. Scores by regret need a *yardstick*, the return that is
+possible: an antagonist's (algorithmic regret, Jackson et al. 2023), or the optimal one (exact regret). Other scores
+need *figures* of an agent's last rollout, and define these themselves.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Lives(NamedTuple):
     """What is known of agents' lives after a step; each field has the axis ``(slots,)``.
 
     Attributes:
-        over: whose life ended in the step; all else counts for those only.
-        sound: whose agent did not diverge.
+        over: slots whose life ended in the step; the other fields have a meaning for those only.
+        sound: slots whose agent did not diverge.
         returns: mean return of whole episodes by the last policy.
         yardstick: the return that was possible; NaN where the score needs none.
         best: highest return of any episode of the life.
-        figures: what the scores need besides, by name; NaN where it was not measured.
+        figures: further figures that scores need, by name; NaN where not measured.
     """
 
     over: Bool[np.ndarray, " slots"]
@@ -44,12 +44,12 @@ class Lives(NamedTuple):
 
 
 def regret(lives: Lives) -> Float[np.ndarray, " slots"]:
-    """Return what was possible beyond what was reached: algorithmic or exact regret, as the yardstick is."""
+    """Return the possible return minus the one reached: algorithmic or exact regret, depending on the yardstick."""
     return lives.yardstick - lives.returns
 
 
 def positive_value_loss(lives: Lives) -> Float[np.ndarray, " slots"]:
-    """Return how much better it went than the critic thought (Dennis et al. 2020, Jiang et al. 2021)."""
+    """Return how much better the agent did than its critic expected (Dennis et al. 2020, Jiang et al. 2021)."""
     return lives.figure("positive value loss")
 
 
@@ -59,7 +59,7 @@ def l1_value_loss(lives: Lives) -> Float[np.ndarray, " slots"]:
 
 
 def max_monte_carlo(lives: Lives) -> Float[np.ndarray, " slots"]:
-    """Return the best return that was ever reached beyond what the critic expects (Jiang et al. 2021)."""
+    """Return the best return of any episode minus the one that the critic expects (Jiang et al. 2021)."""
     return lives.best - lives.figure("value")
 
 
@@ -70,7 +70,7 @@ def equal(lives: Lives) -> Float[np.ndarray, " slots"]:
 
 @dataclass(frozen=True)
 class LevelScore:
-    """A score of levels, and what goes with it.
+    """A score of levels, and what it needs.
 
     Attributes:
         worth: function of lives to scores, higher for levels that are to be replayed more.
@@ -96,19 +96,19 @@ LEVEL_SCORES: dict[str, LevelScore] = {
     "random": LevelScore(equal, replay=0.0),
     "frozen": LevelScore(equal, replay=1.0),
 }
-"""By name. `random` gives every agent a new level, `frozen` one of those that the buffer was first filled with.
+"""Scores by name. `random` gives every agent a new level, `frozen` one of the levels that first filled the buffer.
 
-One more row is all that a new score needs: runs measure and keep the figures of every score, and reports correlate it.
+A new score needs only one more row: runs measure and keep the figures of all scores, and reports correlate them.
 """
 
 
 def every_figure() -> dict[str, LifeFigure]:
-    """Return the figures of all scores, so that a run can tell what each would have said."""
+    """Return the figures of all scores, so that every score of a run's lives can be computed."""
     return {name: figure for score in LEVEL_SCORES.values() for name, figure in score.figures.items()}
 
 
 def rank_weights(worth: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return 1 / rank, the largest first; equal ones have equal ranks, or their order would decide."""
+    """Return 1 / rank, the largest first; equal values share a rank, so that their order does not matter."""
     return 1.0 / (1.0 + np.searchsorted(np.sort(-worth), -worth))
 
 

@@ -1,9 +1,9 @@
-"""The tasks of programs, in an order, and the program to keep up with: most programs cost a part of a full evaluation.
+"""The order of a program's tasks, and the program to keep up with, so that most programs need only a part of the tasks.
 
-The *leader* is the best program of late. One that falls behind it on the tasks tried so far is stopped there, its
-fitness estimated (see `meta.fitness.Leader`). Tasks are tried cheapest first, or first those where the leader is worst:
-a curriculum by regret, whose antagonist is tuned AdamW, the *regret* on a task being the logarithm of the leader's loss
-over AdamW's there. A batch then has a few tasks in focus, drawn by rank of their regret.
+The *leader* is the best recent program. A program that falls behind it on the tasks tried so far is stopped, and its
+fitness is estimated (see `meta.fitness.Leader`). Tasks are tried cheapest first; but a batch may have a few tasks in
+*focus*, which are tried before the others. They are drawn by the rank of their *regret*, the logarithm of the leader's
+loss over tuned AdamW's: a curriculum by regret whose antagonist is AdamW.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class TaskOrder:
 
     Attributes:
         tasks: all of them, cheapest first.
-        focus: how many a batch is tried on first, by regret; 0 for no focus.
+        focus: how many tasks a batch is tried on first, drawn by regret; 0 for no focus.
         slack: see `meta.fitness.Leader`.
         uniform: share of the draw that is the same for all tasks, so that none is forgotten.
-        patience: batches without a program as good as the leader until it is forgotten (the population may have been
-            restarted, and what it is now must not be measured by what it was).
+        patience: batches without a program as good as the leader after which it is forgotten (the population may have
+            been restarted, and the new programs must not be compared with the old ones).
 
     Raises:
         RulesmithError: there are too few tasks.

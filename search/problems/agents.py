@@ -20,8 +20,8 @@ class AgentsProblem:
         meta: a `MetaGradient`.
         agents: how many live at once.
         episodes: whole episodes that an agent's last policy is judged by; 0 where its return is not needed.
-        yardstick: what is possible on a level; None where that is not needed.
-        normalized: function of returns to what the display shows.
+        yardstick: the return that is possible on a level; None where that is not needed.
+        normalized: function of returns to the numbers that the display shows.
     """
 
     def __init__(

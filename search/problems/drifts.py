@@ -50,14 +50,14 @@ class ReturnScorer:
 
     Args:
         environments: where agents live.
-        scales: what returns are measured by, for each environment.
+        scales: the scale of returns in each environment.
         horizon: shortest and longest lifetime, in environment steps.
         each: lifetimes of a program in each environment; the same for all programs.
         episodes: whole episodes that an agent's last policy is judged by.
         entropy: weight of the agents' entropy bonus.
         agent: settings of the agents.
         batch: programs that are scored in one call; fewer are filled up with agents that learn nothing.
-        seed: of the lifetimes.
+        seed: seed of the lifetimes.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class ReturnScorer:
 
 
 class SlopeScorer:
-    """Scores drift programs by how near their slopes in r are to a learned drift's, where an agent went.
+    """Scores drift programs by how near their slopes in r are to a learned drift's, on samples of an agent's life.
 
     The fitness is the mean squared difference, relative to the mean square of the learned drift's slope.
     """
@@ -154,7 +154,7 @@ def start_drift(init: str, statements: int) -> Program:
 
     Args:
         init: a published drift or a rule file.
-        statements: the most that it may have.
+        statements: the most statements that it may have.
 
     Raises:
         RulesmithError: there is no such drift, or it is a network.
@@ -171,8 +171,8 @@ def drift_rule(store: ProgramStore, measure: str) -> Objective:
     """Return the best drift of a run as a rule.
 
     Args:
-        store: of the run.
-        measure: what its losses are.
+        store: the run's store.
+        measure: what its losses are, in words.
 
     Raises:
         RulesmithError: the run has found none yet.

@@ -16,7 +16,7 @@ from ..method import Setup
 from ..strategies.refining import RefinementTrial
 
 FACTORS = tuple(2.0**i for i in range(-3, 3))
-"""Step sizes tried on each task, relative to those that AdamW wants there: more of them than in a search."""
+"""Step sizes tried on each task, relative to the one expected there; a search tries fewer."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class FullTrials:
     """A problem of the engine without a state.
 
     Attributes:
-        executor: of `full_evaluator`.
+        executor: runs what `full_evaluator` returns.
         references: AdamW's losses on the tasks of each round, `AdamWReference`s.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...envs.environment import Discrete, Environment
 
 HELD_OUT_KEY = 20_000
-"""Seed of the key that held-out levels are drawn by; no search uses it."""
+"""Seed of the key with which held-out levels are drawn; no search uses it."""
 
 
 def is_tabular(env: Environment) -> bool:
@@ -32,10 +32,10 @@ class HeldOut:
 
     Args:
         env: the environment.
-        population: of agents that the rule trains.
-        hyper: of these.
-        updates: length of their lives.
-        count: levels.
+        population: the `Population` of agents that the rule trains.
+        hyper: the agents' hyperparameters.
+        updates: length of the agents' lives.
+        count: number of levels.
     """
 
     def __init__(self, env: Environment, population: Any, hyper: Any, updates: int, count: int) -> None:
@@ -59,7 +59,7 @@ class HeldOut:
         return float(found.sum() / self._possible) if np.isfinite(self._possible) else float(found.mean())
 
     def __call__(self, candidates: Any, lived: bool = True) -> float:
-        """Return that share for the first of the candidates, or of agents that learn nothing."""
+        """Return `share` for agents that the first of the candidates trains, or for agents that learn nothing."""
         return self.share(self.returns(candidates, lived))
 
     def returns(self, candidates: Any, lived: bool = True) -> np.ndarray:
@@ -67,7 +67,7 @@ class HeldOut:
 
         Args:
             candidates: rules' parameters, with an axis of candidates first.
-            lived: whether they learn anything.
+            lived: whether the agents learn; False for agents that learn nothing.
         """
         import jax
 

@@ -21,8 +21,8 @@ class Returns(NamedTuple):
 
     Attributes:
         candidates: ``(candidates, each)``; candidate i lives the lifetimes of group i mod groups.
-        center: of the strategy's mean, tried on the lifetimes of up to four groups, ``(tried * each)``.
-        steps: of the environment, all in all.
+        center: returns of the strategy's mean on the lifetimes of up to four groups, ``(tried * each)``.
+        steps: environment steps in total.
     """
 
     candidates: Float[np.ndarray, "candidates each"]
@@ -31,13 +31,13 @@ class Returns(NamedTuple):
 
 
 def returns_of(population: Any, candidates: Any, hyper: Any, lifetimes: Lifetimes) -> Returns:
-    """Let every candidate, and the strategy's mean, which comes last, train its agents.
+    """Let every candidate train its agents; the last candidate is the strategy's mean.
 
     Args:
         population: a `Population`.
         candidates: stacked parameters, (candidates + 1, ...).
-        hyper: of the agents.
-        lifetimes: by group.
+        hyper: the agents' hyperparameters.
+        lifetimes: the lifetimes, by group.
     """
     import jax
 
@@ -66,16 +66,16 @@ class LifetimeProblem:
     """Rules in some environments, by returns that a reference makes comparable.
 
     Args:
-        populations: by environment.
-        hypers: of their agents.
-        references: by environment.
+        populations: a `Population` for each environment.
+        hypers: the agents' hyperparameters in each environment.
+        references: the scale of returns in each environment.
     """
 
     def __init__(self, populations: Sequence[Any], hypers: Sequence[Any], references: Sequence[ReturnScale]) -> None:
         self._parts = list(zip(populations, hypers, references, strict=True))
 
     def init(self, key: Any) -> tuple[()]:
-        """Return the state: none, an agent lives and dies within a generation."""
+        """Return the state: none, since every life ends within a generation."""
         return ()
 
     def evaluate(self, state: tuple[()], candidates: Any, tasks: Any, key: Any) -> Evaluation:
@@ -107,9 +107,9 @@ class PairedProblem:
 
     Args:
         population: a `Population`.
-        hyper: of its agents.
+        hyper: the agents' hyperparameters.
         each: levels of a pair.
-        yardstick: what is possible on a level; None if the score needs none.
+        yardstick: the return that is possible on a level; None if the score needs none.
     """
 
     def __init__(self, population: Any, hyper: Any, each: int, yardstick: Yardstick | None) -> None:

@@ -12,7 +12,7 @@ from ..engine import Evaluation, Problem
 
 
 class Probing(NamedTuple):
-    """The state: steps done, and that of the problem within."""
+    """The state: steps done, and the state of the inner problem."""
 
     step: np.int32
     inner: Any
@@ -20,7 +20,7 @@ class Probing(NamedTuple):
 
 @dataclass(frozen=True)
 class Probed:
-    """A problem of the engine; what the probe finds is a metric, and nothing that the search hears of.
+    """A problem of the engine; the probe's result is a metric for observers only, so the search cannot learn from it.
 
     Attributes:
         inner: the problem.

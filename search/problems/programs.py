@@ -1,7 +1,7 @@
 """The problem of searches over programs: each is worth its score, and equal programs are scored once.
 
-What a score is, a *scorer* says: by training networks (`trainings`), by training agents, or by being near a learned
-drift (`drifts`).
+A *scorer* computes the scores: from networks that a program trains (`trainings`), or from agents that it trains or its
+distance to a learned drift (`drifts`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Known(NamedTuple):
     """The state: what is known of programs.
 
     Attributes:
-        fingerprints: by digest.
-        scores: by fingerprint.
+        fingerprints: fingerprint of each digest.
+        scores: score of each fingerprint.
     """
 
     fingerprints: Ledger
@@ -35,7 +35,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class ProgramProblem:
-    """A problem of the engine. Both ledgers are changed in place: they only grow.
+    """The problem that searches over programs share. Both ledgers are changed in place: they only grow.
 
     Attributes:
         score: the scorer.
@@ -70,7 +70,7 @@ class ProgramProblem:
             if proportional:
                 waiting[mark] = candidate
             else:
-                # Else a program could win by mixing a constant of its own into the learning rate that it is given.
+                # Otherwise a program could win by changing the given learning rate with its own constant.
                 scores[mark] = Score(math.inf, "the update is not proportional to the learning rate")
         bred = time.perf_counter()
         scores.update(dict(zip(waiting, self.score(list(waiting.values()), tasks), strict=True)))

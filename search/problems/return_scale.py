@@ -22,7 +22,7 @@ class ReturnScale:
 
     Attributes:
         random: mean return of a policy that has learned nothing.
-        ppo: of tuned PPO.
+        ppo: mean return of tuned PPO.
         learning_rate: PPO's best, which agents under a learned drift use too.
     """
 
@@ -44,12 +44,12 @@ def measure_scale(
 
     Args:
         env: the environment.
-        kind: of the rules that are measured by it: PPO's agents are theirs, for drifts; for LPG as many workers of its
-            own.
+        kind: kind of the rules that are compared with PPO. For drifts PPO has the same agents as they; for LPG it has
+            small agents with as many workers.
         agent: settings of the agents.
-        episodes: that a last policy is judged by.
+        episodes: episodes by which the policy at the end of a lifetime is judged.
         entropy: weight of PPO's entropy bonus.
-        steps: of a lifetime.
+        steps: environment steps of a lifetime.
 
     Raises:
         RulesmithError: PPO learns nothing there in so many steps.

@@ -20,7 +20,7 @@ class TrainingScorer:
     """A scorer of `ProgramProblem`.
 
     Attributes:
-        executor: of evaluators made by `evaluator`.
+        executor: runs what `evaluator` returns.
         reference: AdamW's losses, an `AdamWReference`.
     """
 
@@ -50,13 +50,13 @@ def checked_tasks(named: Sequence[str | Task]) -> tuple[str | Task, ...]:
 
 
 def executor_for(build: Callable[[], Any], grouped: Callable[[], Any], memory: float, resources: Workers) -> Executor:
-    """Return what does an evaluator's jobs on the resources given.
+    """Return the executor that runs an evaluator's jobs on the given resources.
 
     Args:
         build: makes the evaluator of one job.
         grouped: makes the evaluator of many jobs, which are trained at once, vmapped.
         memory: GiB for that; 0 takes half of an accelerator's, and on CPUs one job after another, which is faster.
-        resources: where.
+        resources: where to run.
     """
     import jax
 
@@ -86,7 +86,7 @@ def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]],
     """Return what a worker does: measure AdamW on tasks and a program in the pilot, or score programs, together.
 
     Args:
-        protocol: how, a `meta.fitness.Protocol`.
+        protocol: how to try programs, a `meta.fitness.Protocol`.
     """
     from ...meta.fitness import Fitness
 
@@ -108,7 +108,7 @@ def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]],
 
 
 def evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
-    """Return what a worker does that takes one job after another; see `group_evaluator`."""
+    """Return what a worker does if it takes one job after another; see `group_evaluator`."""
     evaluate = group_evaluator(protocol)
     return lambda job: evaluate([job])[0]
 
@@ -117,7 +117,7 @@ def measure_adamw(executor: Executor, tasks: Sequence[str], start: Program) -> A
     """Return AdamW's losses, an `AdamWReference`, at its shipped setting on each task, or one tuned now.
 
     Args:
-        executor: of `evaluator`.
+        executor: runs what `evaluator` returns.
         tasks: names, the pilot's first.
         start: the program that a search starts from; what is hopeless is decided by the worse of it and AdamW.
     """

@@ -1,4 +1,4 @@
-"""What return is possible on a level: an antagonist's, or the optimal one. Neither depends on the rule that is sought.
+"""What return is possible on a level: an antagonist's, or the optimal one. Neither depends on the searched rule.
 
 So it is computed once for each level and length of life, when the first life there has ended, and kept with the level.
 """
@@ -27,8 +27,8 @@ class Antagonist:
     Args:
         population: a `Population` of its agents.
         objective: the rule.
-        hyper: of the agents.
-        seeds: agents that the mean is of, so that no lucky one is kept in the buffer.
+        hyper: the agents' hyperparameters.
+        seeds: number of agents over which the mean is taken, so that one lucky agent does not count for long.
         most: the most levels in one call. Fewer are filled up with lives of length -1, which are skipped, so that one
             compiled shape serves every call.
     """

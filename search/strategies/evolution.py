@@ -33,7 +33,7 @@ class EvolutionState:
         archive: the best programs of the whole run.
         proposed: candidates proposed so far; the next one's index.
         since_restart: candidates proposed since the population was last thrown away.
-        restarts: how often that was.
+        restarts: how often that has happened.
     """
 
     members: tuple[Entry, ...] = ()
@@ -65,7 +65,7 @@ class RegularizedEvolution:
 
     Attributes:
         start: the program to begin with.
-        population: members.
+        population: number of members.
         tournament: members drawn for each child; the best becomes its parent.
         batch: children bred from one snapshot.
         restart: candidates between restarts.
@@ -98,7 +98,7 @@ class RegularizedEvolution:
         return children
 
     def members(self, state: EvolutionState, index: int) -> Sequence[Entry]:
-        """Return those that the parent of child `index` is drawn from."""
+        """Return the members from which the parent of child `index` is drawn."""
         return state.members
 
     def winner(self, members: Sequence[Entry], rng: random.Random) -> Candidate:
@@ -134,7 +134,7 @@ class RegularizedEvolution:
 
 @dataclass(frozen=True)
 class RandomSearch:
-    """Mutants of the start program, 1 to `depth` mutations away, whatever became of the others.
+    """Mutants of the start program, 1 to `depth` mutations away, independent of all earlier results.
 
     Attributes:
         start: the program to begin with.

@@ -81,7 +81,7 @@ class EvolutionStrategy:
 
     Args:
         name: which one; see `EVOLUTION_STRATEGIES`.
-        settings: how.
+        settings: its settings.
         start: parameters to start from, a pytree.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Meta-gradient descent: one candidate, the current parameters, moved by Adam along the gradient that it is told."""
+"""Meta-gradient descent: one candidate, the current parameters, moved by Adam down the gradient of the problem."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Descent(NamedTuple):
 
 
 class MetaGradientDescent:
-    """A strategy of the engine.
+    """A strategy: it proposes its current parameters, and moves them down the gradient that it is told.
 
     Args:
         start: parameters to start from, a pytree.
-        learning_rate: of Adam.
+        learning_rate: Adam's learning rate.
         max_gradient_norm: norm that gradients are clipped to.
     """
 

@@ -1,13 +1,13 @@
-"""From many good programs of a search to one: a strategy that asks for what a refinement wants to know, in phases.
+"""From many good programs of a search to one: a strategy that asks for a refinement's trials, in phases.
 
 1. *funnel*: finalists are tried on larger tasks, round after round; a share of them goes on.
 2. *constants*: the winner's literals are moved at random, by rounds of steps that get smaller; the best is kept.
 3. *noise*: the program is tried with other groups of seeds, which tells what a difference is worth.
-4. *removal*: every shorter program in which one statement is passed over is tried; 5. *confirmation*: the best of them
-   is tried with the other seeds, and stays if it costs nothing within noise. Then again, until something costs.
+4. *removal*: every shorter program that skips one statement is tried; 5. *confirmation*: the best of them
+   is tried with the other seeds, and is kept if it costs nothing within noise. Both repeat until every removal costs.
 
 The state says which phase it is and what its trials so far gave; what is left to try follows from it. So a refinement
-is interrupted and goes on like every other run (Chen et al. 2023, section 2.3).
+can be interrupted and resumed like every other run (Chen et al. 2023, section 2.3).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class RefinementTrial(Candidate):
     """A program to try in full.
 
     Attributes:
-        round: of the funnel, from 0: on which tasks.
-        seeds: of the trainings.
+        round: round of the funnel, from 0; it decides the tasks.
+        seeds: seeds of the trainings.
     """
 
     round: int
@@ -46,7 +46,7 @@ class RefinementTrial(Candidate):
 
 @dataclass(frozen=True)
 class Removal:
-    """A statement, and the fitness without it; `gone` if it went."""
+    """A statement, and the fitness without it; `gone` if it was removed."""
 
     statement: str
     fitness: float
@@ -59,16 +59,16 @@ class Refining:
 
     Attributes:
         phase: one of `PHASES`.
-        round: of the funnel or of the constants' tuning, from 0.
+        round: round of the funnel or of the constants' tuning, from 0.
         found: fitnesses of the phase's trials so far.
         asked: trials so far, in all phases.
         rounds: each finalist's fitnesses in the funnel.
-        alive: finalists that are in this round of the funnel, by place.
+        alive: places of the finalists in this round of the funnel.
         program: the winner, as refined so far.
-        fitness: of the winner; with its constants tuned; after removals.
+        fitness: fitness of the winner, then with its constants tuned, then after removals.
         start: fitness of the tuned program with each group of seeds.
         options: fitnesses of the shorter programs that removal tried last.
-        removals: statements that went, then what each that stayed is worth.
+        removals: the removed statements, then those that stayed, each with the fitness without it.
     """
 
     phase: str
@@ -95,14 +95,14 @@ class Refiner:
 
     Attributes:
         finalists: programs of the first round.
-        names: of them, by which equally good ones are ordered.
+        names: names of the finalists, which order equally good ones.
         funnel: rounds of the funnel.
         kept: share of the finalists that goes on from a round to the next.
-        rounds: of the tuning of constants; each halves its steps.
+        rounds: rounds of the tuning of constants; each halves the steps.
         trials: settings of the constants in a round.
         seeds: trainings of each task for each step size.
-        batch: trials of a step.
-        seed: of the constants' draws.
+        batch: trials in a step.
+        seed: seed of the random constants.
     """
 
     finalists: tuple[Program, ...]
@@ -227,7 +227,7 @@ def _settled(program: Program) -> Program:
 
 
 def moved(program: Program, size: float, rng: random.Random) -> Program:
-    """Return the program with every literal multiplied by 2 ** N(0, size); of those in (0.5, 1), 1 minus them."""
+    """Return the program with every literal multiplied by 2 ** N(0, size); where x is in (0.5, 1), 1 - x is."""
 
     def move(operand: Operand) -> Operand:
         if not isinstance(operand, float) or operand == 0.0:
