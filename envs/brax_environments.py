@@ -18,7 +18,7 @@ BRAX_NAMES = (
 )
 BRAX_BACKENDS = ("spring", "positional", "generalized", "mjx")
 BRAX_BROKEN = {
-    "brax/swimmer": "brax has it on its generalized backend only, which calls jax.numpy as JAX no longer allows"
+    "brax/swimmer": "brax offers it on its generalized backend only, which calls jax.numpy in a way that JAX rejects"
 }
 """Environments of brax that do not run, with the reason."""
 LIMIT = 1000

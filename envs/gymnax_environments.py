@@ -57,5 +57,5 @@ def _space(space: Any, name: str) -> Discrete | Box:
     if hasattr(space, "n"):
         return Discrete(int(space.n))
     if not hasattr(space, "shape"):
-        raise RulesmithError(f"{name} has a {type(space).__name__} space, which no agent here takes")
+        raise RulesmithError(f"{name} has a {type(space).__name__} space, which no agent of rulesmith can use")
     return Box(tuple(space.shape), float(jnp.min(space.low)), float(jnp.max(space.high)))

@@ -161,7 +161,7 @@ class Fitness:
         Trials are run in groups: each time, those on the task that most programs wait for.
 
         Args:
-            programs: to score.
+            programs: the programs to score.
             reference: AdamW's losses.
             leader: programs that fall behind it are stopped, their fitness estimated.
         """

@@ -20,7 +20,7 @@ class Verdict:
         task: the task's name.
         setting: the best setting: a value for each name that is tuned.
         tuning: (setting, its mean result over `TUNING_SEEDS` seeds) of every trial.
-        results: of the runs at the best setting, one for each seed: test losses, or returns.
+        results: results of the runs at the best setting, one for each seed: test losses, or returns.
         curve: mean over these runs of the loss after, or of the return in, each twentieth of the training.
     """
 

@@ -17,8 +17,8 @@ class LastRollout(NamedTuple):
     """An agent's last rollout of a meta-step; each field is ``(steps, workers)``.
 
     Attributes:
-        advantages: by generalized advantage estimation with the agent's critic.
-        values: of the states, by the critic.
+        advantages: advantages from generalized advantage estimation with the agent's critic.
+        values: the critic's values of the states.
         rewards: the rewards received.
         entropies: entropy of the policy in each state, in nats.
     """

@@ -14,7 +14,7 @@ class Score:
     Attributes:
         fitness: mean of the losses relative to tuned AdamW's (see `fitness`), smaller is better; infinite if it failed.
         reason: why it was stopped before all tasks were tried, or "".
-        losses: by task, the loss relative to tuned AdamW's.
+        losses: the loss on each task, by name, relative to tuned AdamW's.
     """
 
     fitness: float

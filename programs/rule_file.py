@@ -268,7 +268,7 @@ def write_text(path: Path, text: str) -> None:
 def check_writable(path: Path) -> None:
     """Raise RulesmithError unless a file can be written there; called before long work, so that it fails at once."""
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise RulesmithError(f"{path}: cannot be written: {path.parent} is no folder that one may write to")
+        raise RulesmithError(f"{path}: cannot be written: {path.parent} is not a writable folder")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`rulesmith compare`: contestants on tasks, all tuned alike, judged against a well-known baseline tuned as they are.
+"""`rulesmith compare`: contestants on tasks, judged against a well-known baseline; all are tuned in the same way.
 
 There are two kinds, which share this module, the cache of verdicts, the progress and the text:
 
@@ -39,13 +39,13 @@ class Comparison:
     """What `compare` found: contestants on tasks. Printed, it is the tables of `rulesmith compare`.
 
     Attributes:
-        verdicts: by contestant, one for each task, in the order of the tasks; the baseline's among them.
+        verdicts: each contestant's verdicts, in the order of the tasks; the baseline's among them.
         trials: settings tried of each contestant on each task.
         seeds: runs of each at its best setting.
     """
 
     baseline: ClassVar[str]
-    """Name of the contestant that the others are held against."""
+    """Name of the contestant that the others are compared with."""
     baseline_title: ClassVar[str]
     """What the baseline is called in texts."""
     figure: ClassVar[str]
@@ -61,11 +61,11 @@ class Comparison:
         return tuple(self.verdicts)
 
     def task_facts(self) -> list[dict[str, Any]]:
-        """Return what tells the tasks apart, by name of the fact, one mapping for each task."""
+        """Return the facts that distinguish the tasks: for each task, a mapping of their names to values."""
         raise NotImplementedError
 
     def estimate(self, name: str, tasks: Sequence[int] | None = None) -> Estimate:
-        """Return a contestant's figure over all seeds of all tasks, or of some by their places, with its interval."""
+        """Return a contestant's figure over all seeds of all tasks, or of the tasks given by place, with interval."""
         raise NotImplementedError
 
     def improvement(self, name: str) -> Estimate:
@@ -79,8 +79,8 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """Return a row for each contestant and task.
 
-        Its columns: `contestant`, what tells the tasks apart, `mean` and `standard_error` of the results of the runs
-        that did not diverge, how many `diverged`, and the tuned `setting`.
+        Its columns: `contestant`, the facts of the task, `mean` and `standard_error` of the results of the runs that
+        did not diverge, how many `diverged`, and the tuned `setting`.
         """
         import pandas as pd
 
@@ -142,7 +142,7 @@ class Judgement:
     Attributes:
         contestant: its name.
         task: place of the task.
-        label: what is shown while it is in work.
+        label: what is shown while it is being made.
         cost: how long it takes, relative to the others of the contest.
         mark: hash of all that its verdict depends on.
     """
@@ -159,17 +159,17 @@ class Contest(Protocol):
 
     @property
     def verdict(self) -> type[Verdict]:
-        """Of what kind the verdicts are."""
+        """The class of the verdicts."""
         ...
 
     @property
     def judgements(self) -> Sequence[Judgement]:
-        """All there are, in the order in which they are best made."""
+        """All judgements, in the order in which they are best made."""
         ...
 
     @property
     def at_once(self) -> int:
-        """How many are made at the same time."""
+        """How many judgements are made at the same time."""
         ...
 
     def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, Verdict]]:
@@ -177,7 +177,7 @@ class Contest(Protocol):
         ...
 
     def comparison(self, found: Mapping[Judgement, Verdict]) -> Comparison:
-        """Return the result, of the verdicts of all judgements."""
+        """Return the result, given the verdicts of all judgements."""
         ...
 
 
@@ -204,16 +204,16 @@ def compare(
             (``"optax:nadamw"``), a `Rule`, an `Objective`, a run (anything with such a rule as `best`), or a function
             of `learning_rate` that returns an optax transform. Its attribute `search_space`, where it has one, maps
             `learning_rate` and hyperparameters to the ranges that are tuned.
-        tasks: of optimizers; one or several, each a name, a set (``"held-out"``), an import path, or a `Task`.
-        env: of objectives; one or several environments, each a name or an `Environment`.
-        horizon: of objectives; one or several lengths of a lifetime, in environment steps.
-        trials: settings tried of each rule on each task; by default 16 of optimizers, 8 of objectives.
-        seeds: runs of each rule on each task at its best setting; by default 5 of optimizers, 10 of objectives.
-        agent: of objectives; settings that all agents share, such as ``{"workers": 16}``; by default those that the
+        tasks: for optimizers: one or several tasks, each a name, a set (``"held-out"``), an import path, or a `Task`.
+        env: for objectives: one or several environments, each a name or an `Environment`.
+        horizon: for objectives: one or several lengths of a lifetime, in environment steps.
+        trials: settings tried of each rule on each task; by default 16 for optimizers, 8 for objectives.
+        seeds: runs of each rule on each task at its best setting; by default 5 for optimizers, 10 for objectives.
+        agent: for objectives: settings that all agents share, such as ``{"workers": 16}``; by default those that the
             first learned rule among them was found with.
         workers: processes, or for objectives devices (a CPU's cores are devices); by default all.
-        status: told a line for each judgement and every ten seconds, at times from another thread. By default
-            they go to standard error, on a terminal as a progress bar.
+        status: function that is called with a line for each judgement and every ten seconds, at times from another
+            thread. By default the lines go to standard error, on a terminal as a progress bar.
 
     Returns:
         What was found: `table()`, `summary()`, `to_dict()`, or print it.
@@ -275,15 +275,15 @@ def _run(contest: Contest, status: Callable[[str], None] | None) -> Comparison:
 
 
 def _judged(contest: Contest, waiting: Sequence[Judgement]) -> Generator[tuple[Judgement, Verdict], None, None]:
-    """Yield verdicts; as a generator of its own, so that closing it ends what the contest has begun."""
+    """Yield verdicts; as a separate generator, so that closing it ends what the contest has begun."""
     if waiting:
         yield from contest.judge(waiting)
 
 
 def rule_meant(given: Any) -> Rule | Objective | None:
-    """Return the rule that a contestant is given as, under the name that a comparison shows; None if it is no rule.
+    """Return the rule that a contestant stands for, with the name that a comparison shows; None if it is not a rule.
 
-    A run's rule is called by the run's directory, since all that runs find have like names.
+    A run's rule is named after the run's directory, since the rules that runs find have similar names.
 
     Raises:
         RulesmithError: there is no such rule.
@@ -303,7 +303,7 @@ def rule_meant(given: Any) -> Rule | Objective | None:
 
 
 def renamed(rule: Rule | Objective, directory: Path) -> Rule | Objective:
-    """Return a rule, called by the directory of its run."""
+    """Return a rule, named after the directory of its run."""
     import dataclasses
 
     words = re.sub(r"[^A-Za-z0-9_-]+", "-", directory.resolve().name)[:60]
@@ -311,7 +311,7 @@ def renamed(rule: Rule | Objective, directory: Path) -> Rule | Objective:
 
 
 def check_names(names: Sequence[str], what: str) -> None:
-    """Raise RulesmithError if a name stands there twice."""
+    """Raise RulesmithError if a name occurs twice."""
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise RulesmithError(f"two {what} are called {twice[0]!r}; give one of them another name")

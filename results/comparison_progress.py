@@ -1,7 +1,7 @@
 """How a comparison says what it works on, how much is done, and how long the rest will take.
 
 `Workload` is the pure part: which jobs are done, in work and waiting, and from that the time left. `reporting` shows
-it: on a terminal as a bar, elsewhere as lines, one for each judgement and one whenever `SILENCE` seconds were silent.
+it: on a terminal as a bar, elsewhere as lines, one for each judgement and one after `SILENCE` seconds without any.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 SILENCE = 10.0
-"""Seconds without a line after which one says what is in work."""
+"""Seconds without a line after which one says what is being worked on."""
 
 
 class Costed(Protocol):
@@ -32,11 +32,11 @@ class Costed(Protocol):
 
 
 class Workload:
-    """Jobs that are taken in their order by so many workers.
+    """Jobs that a number of workers take in their order.
 
     Args:
-        jobs: in the order in which workers take them.
-        at_once: workers.
+        jobs: the jobs, in the order in which workers take them.
+        at_once: number of workers.
         now: the clock when work begins, in seconds.
     """
 
@@ -80,7 +80,7 @@ class Workload:
         if not self._done_seconds:
             return None
         speed = self._done_cost / self._done_seconds  # of one worker
-        # A job that takes longer than thought is taken to be nearly done.
+        # A job that takes longer than expected counts as nearly done.
         begun = [max(job.cost / speed - (now - since), 0.1 * job.cost / speed) for job, since in self._begun.items()]
         rest = [*begun, *(job.cost / speed for job in self._waiting)]
         return max(sum(rest) / min(self._at_once, len(rest)), *rest)
@@ -117,7 +117,7 @@ def reporting(
     Args:
         jobs: see `Workload`.
         at_once: see `Workload`.
-        status: is told lines, in one thread at a time, instead of standard error.
+        status: function that gets the lines, in one thread at a time, instead of standard error.
         first: the line before work begins.
     """
     from rich.console import Console
@@ -179,7 +179,7 @@ def _bar(load: Workload, console: Any) -> Iterator[Callable[[Costed, str], None]
     lock = threading.Lock()  # the bar is drawn by a thread of its own
 
     class Words(ProgressColumn):
-        """What is in work, how much is done, and the time left; asked for whenever the bar is drawn."""
+        """What is being worked on, how much is done, and the time left; computed whenever the bar is drawn."""
 
         def render(self, task: Any) -> Text:
             """Return the words."""

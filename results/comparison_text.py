@@ -1,4 +1,4 @@
-"""What `rulesmith compare` prints: results by task, the statistics over all tasks, and what each kind tells beside."""
+"""What `rulesmith compare` prints: results by task, the statistics over all tasks, and what each kind adds."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _results(found: Comparison, numbers: Mapping[str, str], decimals: int) -> Ta
     Args:
         found: the comparison.
         numbers: how facts of a task that are numbers are written, by name.
-        decimals: of the results.
+        decimals: decimals of the results.
     """
     facts, names = found.task_facts(), found.contestants
     rows = table(*facts[0], *names, right=(*numbers, *names))
@@ -93,9 +93,9 @@ def _overall(found: Comparison, what: str, more: Mapping[str, Callable[[str], st
 
     Args:
         found: the comparison.
-        what: its contestants are.
+        what: what its contestants are called.
         more: columns of this kind of comparison: functions of a contestant's name, by title.
-        of_baseline: whether the figures of the baseline are not all known beforehand.
+        of_baseline: whether the baseline gets its own figures; otherwise its figure is 1 by definition.
     """
     rows = table(what, found.figure, f"better than {found.baseline_title} in", *more)
     for name in found.contestants:

@@ -1,4 +1,4 @@
-"""Pictures of a search on a curriculum: which levels it chose, and what came of that."""
+"""Pictures of a search on a curriculum: which levels it chose, and with what success."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _SILENCE = 9.0
 
 
 class NotebookCell:
-    """What `rich.live.Live` is on a terminal, in the output of a notebook's cell: one place that is drawn anew."""
+    """A live display in the output of a notebook's cell, as `rich.live.Live` is on a terminal."""
 
     def __init__(self) -> None:
         from IPython.display import display  # pyright: ignore[reportMissingImports]
@@ -38,7 +38,7 @@ class NotebookCell:
         pass
 
     def update(self, renderable: Any) -> None:
-        """Draw anew."""
+        """Draw it again."""
         console = Console(record=True, file=io.StringIO(), width=110, force_jupyter=False)
         console.print(renderable)
         page = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
@@ -49,7 +49,7 @@ class Display:
     """An observer. Use as a context manager around the run, then call `end`.
 
     Args:
-        directory: of the run.
+        directory: the run's directory.
         budget: what bounds the run by number (programs, generations), or None.
         minutes: what bounds it by time, or None.
         method: name of the method.
@@ -90,7 +90,7 @@ class Display:
             self.live.update(Spinner("dots", text) if isinstance(self.live, Live) else Text(text))
 
     def _say(self, text: str) -> None:
-        if not self.named:  # only now, since what is refused makes no run
+        if not self.named:  # only now, since a search that is refused makes no run
             self.named = True
             self.console.print(f"run directory: {self.directory}", soft_wrap=True)
         self.said = time.perf_counter()
@@ -133,11 +133,11 @@ class Display:
         """Return how far a search of agents has come: steps of its bound, time, time left, environment steps a second.
 
         Args:
-            what: its steps are called.
-            record: the last.
-            now: by the clock.
+            what: what the search's steps are called.
+            record: the last record.
+            now: the time by the clock.
             seen: steps since this session began.
-            env_steps: in these.
+            env_steps: environment steps since this session began.
         """
         assert self.searching is not None
         bound = f" of {self.budget:,}" if self.budget else ""
@@ -147,7 +147,7 @@ class Display:
 
     @abstractmethod
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
-        """Take a step's figures in."""
+        """Take in a step's figures."""
 
     @abstractmethod
     def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:

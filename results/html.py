@@ -31,7 +31,7 @@ def write_report(directory: Path, output: Path, comparison: Path | None = None) 
     """Write a run's report.
 
     Args:
-        directory: of the run.
+        directory: the run's directory.
         output: the HTML file.
         comparison: what `rulesmith compare --json` wrote, to be shown with it.
 

@@ -1,4 +1,4 @@
-"""What is known afterwards of the levels that a curriculum chose: exact regrets, and how well each score told them."""
+"""What is known afterwards of the levels that a curriculum chose: exact regrets, and how well scores predicted them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..search.level_store import LevelStore, LifeRow, lives_of
 from . import statistics
 
 COMPARED = 400
-"""Lives, the latest, of which the exact regret is computed."""
+"""Number of the latest lives whose exact regrets are computed."""
 LEAST = 20
-"""Fewer lives tell nothing of a correlation."""
+"""Fewest lives from which a correlation is computed."""
 
 
 class Regrets(NamedTuple):
@@ -41,7 +41,7 @@ def exact_regrets(store: LevelStore, lives: Sequence[LifeRow], most: int = COMPA
 
 
 def _by_shape(store: LevelStore, marks: Sequence[str]) -> dict[tuple[int, int], list[tuple[str, Level]]]:
-    """Return tabular levels by board and number of objects, which arrays to stack must share."""
+    """Return tabular levels, grouped by board and number of objects: levels to stack must have the same of both."""
     groups: dict[tuple[int, int], list[tuple[str, Level]]] = {}
     for mark in marks:
         level = store.level(mark)
@@ -53,7 +53,7 @@ def _by_shape(store: LevelStore, marks: Sequence[str]) -> dict[tuple[int, int], 
 def correlations(store: LevelStore, lives: Sequence[LifeRow]) -> dict[str, statistics.Estimate]:
     """Return Spearman's rank correlation of each score that is known of the lives with their exact regret.
 
-    Every score of `LEVEL_SCORES` is tried, whichever the run used; a regret is that by the run's own yardstick.
+    Every score of `LEVEL_SCORES` is tried, whichever the run used; regret is by the run's own yardstick.
     """
     rows, exact = exact_regrets(store, lives)
     if len(rows) < LEAST:
@@ -61,7 +61,7 @@ def correlations(store: LevelStore, lives: Sequence[LifeRow]) -> dict[str, stati
     own, kept, found = store.fact("config")["score"], lives_of(rows), {}
     for name, score in LEVEL_SCORES.items():
         if score.replay is not None or (score.yardstick and (name != own or score.yardstick == "optimal")):
-            continue  # it tells nothing; it needs another yardstick; it is the exact regret itself
+            continue  # it prefers no level, needs another yardstick, or is the exact regret itself
         worth = np.asarray(score.worth(kept), float)
         known = np.isfinite(worth)
         if known.sum() >= LEAST:

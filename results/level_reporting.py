@@ -20,7 +20,7 @@ _COLOURS = {pictures.WALL: "bright_black", pictures.START: "bold blue", pictures
 
 
 SHOWN = 24
-"""Levels in the picture of a run's."""
+"""Number of levels in the picture of a run."""
 
 
 def find_level(name: str, seed: int) -> Level:

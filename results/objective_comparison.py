@@ -77,7 +77,7 @@ class ObjectiveComparison(Comparison):
         return np.array([finite_or(self.verdicts[name][i].results, self.random[i]) for i in places])
 
     def scores(self, name: str, tasks: Sequence[int] | None = None) -> Float[np.ndarray, "tasks seeds"]:
-        """Return normalized returns: 0 is what agents get that learned nothing, 1 the mean of tuned PPO's."""
+        """Return normalized returns: 0 is the return of agents that learned nothing, 1 the mean of tuned PPO's."""
         places = range(len(self.tasks)) if tasks is None else tasks
         rows = []
         for i, returns in zip(places, self.returns(name, tasks), strict=True):
@@ -135,12 +135,12 @@ class ObjectiveComparison(Comparison):
 
 
 class ObjectiveContest:
-    """Objectives to compare; tuned PPO is always one of them, and A2C where a rule without values is.
+    """Objectives to compare; tuned PPO is always added, and A2C if a rule without values is among them.
 
     Args:
         rules: see `compare`.
         environments: see `env` of `compare`.
-        horizons: in environment steps.
+        horizons: lengths of a lifetime, in environment steps.
         trials: settings tried of each rule on each task.
         seeds: lifetimes of each rule at its best setting.
         agent: settings that all agents share; by default those that the first learned rule was found with.
@@ -219,7 +219,7 @@ class ObjectiveContest:
             yield judgement, judge_objective(rule, run, name, horizon, self._trials, self._seeds)
 
     def comparison(self, found: Mapping[Judgement, Any]) -> ObjectiveComparison:
-        """Return the result, of the verdicts of all judgements."""
+        """Return the result, given the verdicts of all judgements."""
         by_place = {(judgement.contestant, judgement.task): verdict for judgement, verdict in found.items()}
         return ObjectiveComparison(
             {rule.name: tuple(by_place[rule.name, i] for i in range(len(self._tasks))) for rule in self._rules},
@@ -231,7 +231,7 @@ class ObjectiveContest:
 
 
 def _objective_meant(given: Any) -> Objective:
-    """Return the objective that a contestant of `compare` is given as.
+    """Return the objective that a contestant of `compare` stands for.
 
     Raises:
         RulesmithError: there is none, or it is an optimizer.

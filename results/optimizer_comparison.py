@@ -30,9 +30,9 @@ from .comparison import Comparison, Judgement, check_names, finite_or, rule_mean
 from .verdicts import explained, verdict_mark
 
 SCALES = ((5_000, "up to 5k weights"), (50_000, "5k to 50k"), (10**12, "above 50k"))
-"""Groups of tasks by the number of weights, at most."""
+"""Groups of tasks: the most weights of a group, and its name."""
 PROFILE = np.array([0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0])
-"""Losses over AdamW's at which the performance profile is kept."""
+"""Losses over AdamW's at which the performance profile is computed."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,7 +40,7 @@ class OptimizerComparison(Comparison):
     """Optimizers on supervised tasks.
 
     Attributes:
-        tasks: in the order of the verdicts.
+        tasks: the tasks, in the order of the verdicts.
         ranges: what was tuned of each optimizer.
     """
 
@@ -57,7 +57,7 @@ class OptimizerComparison(Comparison):
         return [{"task": task.name, "weights": task.parameters} for task in self.tasks]
 
     def losses(self, name: str, tasks: Sequence[int] | None = None) -> Float[np.ndarray, "tasks seeds"]:
-        """Return test losses; a diverged run counts as a thousand times the worst of AdamW's that did not."""
+        """Return test losses; a diverged run counts as a thousand times AdamW's worst finite loss."""
         rows = []
         for i in range(len(self.tasks)) if tasks is None else tasks:
             base = self.verdicts[self.baseline][i].results
@@ -82,7 +82,7 @@ class OptimizerComparison(Comparison):
         return 1 - statistics.profile(self.relative(name), PROFILE)
 
     def scales(self) -> dict[str, list[int]]:
-        """Return places of tasks by their networks' size."""
+        """Return the places of the tasks, grouped by the size of their networks."""
         groups: dict[str, list[int]] = {}
         for i, task in enumerate(self.tasks):
             label = next(label for most, label in SCALES if task.parameters <= most)
@@ -90,7 +90,7 @@ class OptimizerComparison(Comparison):
         return {label: groups[label] for _, label in SCALES if label in groups}
 
     def steps_to_baseline(self, name: str, task: int) -> float | None:
-        """Return the share of the training after which the mean validation loss is AdamW's final one; None if never."""
+        """Return the share of the training after which the mean validation loss reaches AdamW's last; None if never."""
         final = self.verdicts[self.baseline][task].curve[-1]
         curve = self.verdicts[name][task].curve
         for i, loss in enumerate(curve, 1):
@@ -127,7 +127,7 @@ class OptimizerComparison(Comparison):
 
 
 def optimizer_meant(given: Any) -> Contestant:
-    """Return the optimizer that a contestant of `compare` is given as.
+    """Return the optimizer that a contestant of `compare` stands for.
 
     Raises:
         RulesmithError: there is none, or it is an objective.
@@ -200,7 +200,7 @@ class OptimizerContest:
             pool.close()
 
     def comparison(self, found: Mapping[Judgement, Any]) -> OptimizerComparison:
-        """Return the result, of the verdicts of all judgements."""
+        """Return the result, given the verdicts of all judgements."""
         by_place = {(judgement.contestant, judgement.task): verdict for judgement, verdict in found.items()}
         return OptimizerComparison(
             {c.name: tuple(by_place[c.name, i] for i in range(len(self._tasks))) for c in self._contestants},
@@ -227,7 +227,7 @@ def _portable(contestants: Sequence[Contestant], tasks: Sequence[Task], trials: 
 
 
 def _worker(jobs: bytes) -> Callable[[tuple[int, int]], OptimizerVerdict]:
-    """Return the evaluator of a worker: of the places of a contestant and a task, to the verdict."""
+    """Return a worker's evaluator: a function of (place of a contestant, place of a task) to the verdict."""
 
     @functools.cache
     def unpacked() -> tuple[Sequence[Contestant], Sequence[Task], int, int]:

@@ -26,7 +26,7 @@ def rules_table() -> Table:
     for path in (rule_file.published() | rule_file.published_objectives()).values():
         rule = rule_file.read(path)
         rows.add_row(rule.name, rule.description, str(rule.provenance.get("origin", "")))
-        rows.columns[0].min_width = max(rows.columns[0].min_width or 0, len(rule.name))  # names are there to be typed
+        rows.columns[0].min_width = max(rows.columns[0].min_width or 0, len(rule.name))  # users type the names
     return rows
 
 
@@ -38,7 +38,7 @@ def environments_table() -> Table:
 
     rows = table("environment", "observations", "actions", "longest episode", right=("longest episode",))
     for name in names():
-        if name.split("/")[0] != "brax":  # whose making takes seconds each
+        if name.split("/")[0] != "brax":  # each of brax's takes seconds to make
             env = make(name)
             rows.add_row(name, str(env.observations), str(env.actions), f"{env.max_steps:,}")
     for name in BRAX_NAMES:

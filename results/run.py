@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run in a directory, going on or ended. What it shows is read anew each time, up to its last kept step.
+    """A run in a directory, still going on or ended. Every access reads it again, up to the last step that was kept.
 
     Args:
-        directory: of the run.
+        directory: the run's directory.
 
     Raises:
         RulesmithError: there is no run, or it is damaged; in one line.
@@ -62,7 +62,7 @@ class Run:
         """Return the run as plain data, as ``rulesmith show RUN --json`` prints it.
 
         Args:
-            stats: with what depends on clock and machine.
+            stats: whether to add what depends on the clock and the machine.
         """
         return run_json(self.directory, stats=stats)
 

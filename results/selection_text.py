@@ -1,4 +1,4 @@
-"""Words on how well a search's fitness foretold that on selection tasks."""
+"""How well a search's fitness predicted the fitness on selection tasks, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import statistics
 
 
 def overfitting_of(found: Sequence[tuple[float, float]]) -> str:
-    """Return the sentence for pairs of fitness, in the search and on selection tasks; of few, without correlation."""
+    """Return the sentence for pairs of fitness, in the search and on selection tasks; with few, no correlation."""
     pairs = np.array(found, float)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     if not len(pairs):

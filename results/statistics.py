@@ -35,7 +35,7 @@ def interquartile_mean(scores: Float[np.ndarray, ...], axis: Any = None) -> Floa
 
 
 def mean_and_error(results: Sequence[float | None]) -> tuple[float, float]:
-    """Return the mean of a contestant's results and its standard error, of those that are not None; NaN of too few."""
+    """Return the mean and standard error of a contestant's results that are not None; NaN where there are too few."""
     known = np.array([result for result in results if result is not None], float)
     mean = float(known.mean()) if len(known) else math.nan
     return mean, float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else math.nan
@@ -65,7 +65,7 @@ def relative(ours: Scores, theirs: Scores, seed: int = 0) -> Estimate:
     """Return the interquartile mean of losses relative to another's, and its interval.
 
     On each task, losses are divided by the other's interquartile mean there; the bootstrap draws the seeds of both
-    sides anew, so that the noise of what is divided by counts as well.
+    sides anew, so that the noise of the divisor counts as well.
 
     Raises:
         ValueError: a task has fewer than two seeds, or the tasks differ in number.
@@ -112,7 +112,7 @@ def profile(scores: Scores, thresholds: Float[np.ndarray, " n"]) -> Float[np.nda
 
 
 def rank_correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], seed: int = 0) -> Estimate:
-    """Return Spearman's rank correlation of pairs, which the bootstrap draws anew; 0 if all of one are equal."""
+    """Return Spearman's rank correlation of pairs, which the bootstrap draws anew; 0 if all x or all y are equal."""
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return Estimate(0.0, 0.0, 0.0)
     rng = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
-"""The verdicts that are kept in the user's cache, each by a hash of all that it depends on.
+"""The verdicts that are kept in the user's cache, each under a hash of all that it depends on.
 
-So a comparison that was stopped goes on where it was, and adding a contestant judges no other again. What a user's own
-function computes is part of the hash as the text that JAX compiles from it, constants included: a function that was
-edited, or that has caught another array, is another one.
+So a comparison that was stopped goes on where it was, and a new contestant leaves the others' verdicts valid. What a
+user's own function computes is part of the hash, as the text that JAX compiles from it, constants included: a function
+that was edited, or that uses another array, counts as new.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _Kind = TypeVar("_Kind", bound=Verdict)
 
 
 def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) -> str:
-    """Return the hash that a verdict is kept by.
+    """Return the hash under which a verdict is kept.
 
     Args:
-        kind: of the verdict; one with other fields is another verdict.
-        packages: whose versions matter, beside those of JAX and rulesmith.
+        kind: class of the verdict; its fields are part of the hash.
+        packages: packages whose versions matter, besides JAX and rulesmith.
         *parts: all else that the verdict depends on: plain data, of which the `repr` counts.
     """
     import jax
@@ -46,7 +46,7 @@ def explained(what: str) -> Iterator[None]:
     """Turn whatever a user's own function raises into one line.
 
     Args:
-        what: cannot be done with it.
+        what: what cannot be done with the function, in words.
 
     Raises:
         RulesmithError: `what`, and the first line of the error.
@@ -63,7 +63,7 @@ def folder() -> Path:
     """Return where verdicts are kept, after making it.
 
     Raises:
-        RulesmithError: it cannot be written to.
+        RulesmithError: the folder cannot be written to.
     """
     place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rulesmith" / "verdicts"
     try:

@@ -65,7 +65,8 @@ class ArrayStore(Store):
         except (OSError, ValueError, SafetensorError) as error:
             raise RulesmithError(f"{folder}: cannot be written: {error}; add --resume to go on") from None
         self.write(step, record.metrics, {"checkpoint": folder.name, "states": plain}, ledgers=encoder.ledgers)
-        for other in sorted(folder.parent.iterdir())[:-2]:  # the one before may be being read
+        # The one before is kept, since another process may be reading it.
+        for other in sorted(folder.parent.iterdir())[:-2]:
             shutil.rmtree(other, ignore_errors=True)
         self._written = time.monotonic()
 

@@ -23,8 +23,8 @@ class RayPool:
 
     Args:
         build: function that makes the evaluator; called once in each worker.
-        address: of the cluster's head, HOST:PORT, or "auto" for the one that runs here; by default one is started on
-            this machine.
+        address: address of the cluster's head, HOST:PORT, or "auto" for the one that runs here; by default one is
+            started on this machine.
         cores: cores that a worker takes.
         gpus: GPUs that a worker takes; may be a share of one.
 

@@ -176,7 +176,7 @@ class Decoder:
     def _made(self, name: str, parts: dict[str, Any]) -> Any:
         kind = self._classes.get(name) or _imported(name)
         if kind is None or set(_fields(kind)) != set(parts):
-            raise RulesmithError(f"the run's state is a {name}, which is not there, or has other fields by now")
+            raise RulesmithError(f"the run's state is a {name}, which does not exist here, or has other fields by now")
         values = {field: self.value(each) for field, each in parts.items()}
         if issubclass(kind, tuple):
             return tuple.__new__(kind, [values[field] for field in _fields(kind)])
@@ -187,7 +187,7 @@ class Decoder:
 
     def _noded(self, name: str, children: list[Any]) -> Any:
         if name not in self._nodes or self._nodes[name].num_leaves != len(children):
-            raise RulesmithError(f"the run's state is a {name}, which is not there, or has other parts by now")
+            raise RulesmithError(f"the run's state is a {name}, which does not exist here, or has other parts by now")
         return jax.tree.unflatten(self._nodes[name], [self.value(each) for each in children])
 
     def _learn(self, value: Any) -> None:

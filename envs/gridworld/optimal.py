@@ -37,7 +37,7 @@ def optimal_values(level: Level, moves: np.ndarray = NINE) -> Float32[Array, "ce
     `optimal_return` checks that. May be jitted and vmapped over levels.
 
     Args:
-        level: with fixed places.
+        level: a level whose objects have fixed places.
         moves: `FOUR` or `NINE`.
     """
     board, count = len(level.walls), len(level.rewards)

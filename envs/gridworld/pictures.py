@@ -55,7 +55,7 @@ def image(level: Level, pixels: int = 24) -> UInt8[np.ndarray, "height width 3"]
     An object that is likely to end the episode has a dark rim; the start is a blue disc.
 
     Args:
-        level: to draw.
+        level: the level to draw.
         pixels: pixels along a cell's side.
     """
     board, own = len(level.walls), extent(level)

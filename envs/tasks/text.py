@@ -37,7 +37,7 @@ def tokens(name: str) -> np.ndarray:
     """
     data = (Path(__file__).parent.parent / "texts" / f"{name}.txt").read_bytes()
     if hashlib.blake2b(data, digest_size=8).hexdigest() != _DIGESTS[name]:
-        raise RulesmithError(f"the text {name!r} is not the one that rulesmith ships; install rulesmith anew")
+        raise RulesmithError(f"the text {name!r} is not the one that rulesmith ships; reinstall rulesmith")
     table = np.full(128, len(ALPHABET), np.int32)
     for i, character in enumerate(ALPHABET):
         table[ord(character)] = table[ord(character.upper())] = i

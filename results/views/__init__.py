@@ -23,10 +23,10 @@ class View:
     """How runs of a kind are looked at. Functions take the run's store.
 
     Attributes:
-        text: for the terminal.
-        to_json: as plain data that depends on the config, seed and bound alone.
-        counts: in words, how much was done, and the figure that the run is known by.
-        parts: of its report: HTML, and plotly figures.
+        text: the run as text for the terminal.
+        to_json: the run as plain data, which depends on the config, seed and bound alone.
+        counts: how much was done, and the run's main figure, both in words.
+        parts: parts of the run's report: HTML, and plotly figures.
         hall_of_fame: the best candidates, best first.
         lineage: how the best candidate came about, oldest first.
         display: makes the display of a running search, from the run's directory, its bound and its minutes.

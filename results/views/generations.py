@@ -25,7 +25,7 @@ from . import Rows, View
 
 
 class GenerationDisplay(Display):
-    """Of a search over networks by generations."""
+    """The display of a search over networks by generations."""
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
@@ -33,7 +33,7 @@ class GenerationDisplay(Display):
         self.env_steps = self.diverged = 0
 
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
-        """Take a generation's figures in."""
+        """Take in a generation's figures."""
         self.centers.append(record.metrics["center"])
         self.env_steps += int(record.metrics["env_steps"])
         self.diverged += int(record.metrics["diverged"])

@@ -25,11 +25,11 @@ from ..objective_reporting import objective_text
 from . import View, generations
 
 _RECENT = 100
-"""Lives that the shown means are of."""
+"""Number of the latest lives whose means are shown."""
 
 
 class CurriculumDisplay(Display):
-    """Of a search by meta-steps, on levels that a buffer replays."""
+    """The display of a search by meta-steps, on levels that a buffer replays."""
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
@@ -39,7 +39,7 @@ class CurriculumDisplay(Display):
         self.probes: list[float] = []
 
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
-        """Take a step's figures in."""
+        """Take in a step's figures."""
         self.steps += 1
         self.env_steps += int(record.metrics["env_steps"])
         self.diverged += int(record.metrics["diverged"])

@@ -65,11 +65,11 @@ MEASURES = {
         lambda fitness: f"It leaves {fitness:.1%} of the learned drift's squared slope unexplained (at ratios",
     ),
 }
-"""By method."""
+"""The words of each method."""
 
 
 class ProgramDisplay(Display):
-    """Of a search over programs."""
+    """The display of a search over programs."""
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
@@ -79,7 +79,7 @@ class ProgramDisplay(Display):
         self.archive: tuple[Entry, ...] | None = None
 
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
-        """Take a step's figures in."""
+        """Take in a step's figures."""
         if self.archive is None:  # a resumed run has an archive already
             with ProgramStore.open(self.directory) as store:
                 self.archive, self.proposed = store.archive(), store.done()

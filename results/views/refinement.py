@@ -25,7 +25,7 @@ _SHOWN = 12
 
 
 def refinement_text(result: Refined) -> Group:
-    """Return a refinement for the terminal: the funnel, what the search's own order was worth, the program."""
+    """Return a refinement for the terminal: the funnel, how well the search predicted it, the program."""
     rounds = max(len(row.rounds) for row in result.finalists)
     columns = ("candidate", "fitness in the search", *(f"round {i}" for i in range(1, rounds + 1)), "statements")
     rows = table("run", *columns, right=columns)
@@ -50,19 +50,19 @@ def refinement_text(result: Refined) -> Group:
 
 
 def overfitting(result: Refined) -> str:
-    """Return a sentence on how well the fitness in the search foretold that of the funnel's first round."""
+    """Return a sentence on how well the fitness in the search predicted that of the funnel's first round."""
     return overfitting_of([(row.search, row.rounds[0]) for row in result.finalists if row.rounds])
 
 
 class RefinementDisplay(Display):
-    """Of a refinement: which phase it is in, how far, and how long it will still take."""
+    """The display of a refinement: its phase, how far it has come, and the time left."""
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
         self.trials, self.phase, self.done = 0, "", 0
 
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
-        """Take a step's figures in."""
+        """Take in a step's figures."""
         self.trials += len(record.candidates)
 
     def _left(self, state: Refining, now: float) -> str:

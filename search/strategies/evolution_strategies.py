@@ -97,7 +97,7 @@ class EvolutionStrategy:
         kind = EVOLUTION_STRATEGIES[name]
         size = sum(np.size(leaf) for leaf in jax.tree.leaves(start))
         if settings.ranks == "pairwise" and not kind.pairs:
-            raise RulesmithError(f"pairwise ranks need antithetic pairs, which {name} has not; use open-es")
+            raise RulesmithError(f"pairwise ranks need antithetic pairs, which {name} does not have; use open-es")
         if kind.full_covariance and size > FULL_COVARIANCE_LIMIT:
             raise RulesmithError(
                 f"{name} keeps a full covariance matrix, too large for the {size:,} parameters of this rule "
