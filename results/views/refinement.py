@@ -59,7 +59,8 @@ class RefinementDisplay(Display):
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
-        self.trials, self.phase, self.done = 0, "", 0
+        self.trials = 0
+        self.plan: tuple[dict[str, Any], int] | None = None
 
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
         """Take in a step's figures."""
@@ -67,8 +68,10 @@ class RefinementDisplay(Display):
 
     def _left(self, state: Refining, now: float) -> str:
         """Return the time left, as if every phase went through once and nothing were removed."""
-        with ProgramStore.open(self.directory) as store:
-            config, finalists = store.fact("config"), len(store.fact("finalists"))
+        if self.plan is None:  # read once: neither changes while a run goes on
+            with ProgramStore.open(self.directory) as store:
+                self.plan = store.fact("config"), len(store.fact("finalists"))
+        config, finalists = self.plan
         statements = len(state.program.statements) if state.program else 8
         alive = len(state.alive) if state.phase == "funnel" else 0
         later = math.ceil(finalists * config["kept"]) if config["then"] and state.round == 0 and alive else 0
