@@ -30,11 +30,6 @@ def make(name: str | Environment, **options: Any) -> Environment:
     return name if isinstance(name, Environment) else _made(name, **options)
 
 
-def environment_name(env: str | Environment) -> str:
-    """Return what an environment is called."""
-    return env.name if isinstance(env, Environment) else env
-
-
 @functools.cache
 def _made(name: str, **options: Any) -> Environment:
     if ":" in name:
