@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json as json_module
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -245,13 +246,16 @@ EXAMPLES = {
 }
 
 
-def _search(name: str, words: list[str], about: str, more: Callable[[list[str]], list[str]] = list) -> Any:
+def _search(
+    name: str, words: list[str], about: str, execute: bool, more: Callable[[list[str]], list[str]] = list
+) -> Path | None:
     """Parse a search's options and run it; return the run's directory, or None where the options were only parsed.
 
     Args:
-        name: of the method.
-        words: of the command line.
+        name: the method's name.
+        words: the command line's words after the command.
         about: what the search does, in a sentence.
+        execute: whether to run it.
         more: function of the words to those that are parsed.
     """
     from .launch import directory_of, run_method
@@ -263,7 +267,7 @@ def _search(name: str, words: list[str], about: str, more: Callable[[list[str]],
     wants_help = "--help" in words or "-h" in words
     preset = method.preset(given.get("--preset", "demo"), given.get("--rule") if name != "distillation" else None)
     config, recorded = preset.config, None
-    resume = "--resume" in words and not (wants_help or _PARSE_ONLY)
+    resume = "--resume" in words and not wants_help and execute
     if resume:
         out = directory_of(method, Path(given["--out"]) if "--out" in given else None, True)
         with method.store.open(out) as store:
@@ -273,7 +277,7 @@ def _search(name: str, words: list[str], about: str, more: Callable[[list[str]],
         if "--preset" in given and given["--preset"] != recorded:
             raise RulesmithError(f"preset is {recorded} in {out} and {given['--preset']} here: a run keeps its own")
     config, basics, bound, resources, chosen = _parsed(method, config, words, name, about)
-    if basics is None:
+    if not execute:
         return None
     if resume and recorded and basics.minutes is None and bound is None:
         preset = method.preset(recorded)
@@ -285,9 +289,6 @@ def _search(name: str, words: list[str], about: str, more: Callable[[list[str]],
     except KeyboardInterrupt:
         return directory
     return directory
-
-
-_PARSE_ONLY = False
 
 
 def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -> Any:
@@ -313,8 +314,7 @@ def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -
     safe = "Ctrl-C is safe: all whole steps are kept, and the same command with --resume goes on."
     command.__doc__ = f"{about}\n\n{safe}\n\nExample: {EXAMPLES[name]}"
     shown = {"distillation": "distill", "refinement": "refine"}.get(name, f"discover {name}")
-    found = tyro.cli(command, args=words, prog=f"rulesmith {shown}", config=CONFIG)
-    return (None,) * 5 if _PARSE_ONLY else found
+    return tyro.cli(command, args=words, prog=f"rulesmith {shown}", config=CONFIG)
 
 
 def _duration(minutes: float) -> str:
@@ -339,12 +339,12 @@ def _merged(words: list[str]) -> list[str]:
     return [*options.pop(""), *(word for option, values in options.items() for word in (option, *values))]
 
 
-def distill(words: list[str]) -> None:
+def distill(words: list[str], execute: bool) -> None:
     """Distil a learned drift into a readable program: search one with its slope, where its agents went."""
-    _search("distillation", words, distill.__doc__ or "")
+    _search("distillation", words, distill.__doc__ or "", execute)
 
 
-def refine(words: list[str]) -> None:
+def refine(words: list[str], execute: bool) -> None:
     """Refine what searches over optimizers found: choose on larger tasks, tune constants, remove what does nothing."""
     from .programs import rule_file
     from .search.runs import load
@@ -364,13 +364,14 @@ def refine(words: list[str]) -> None:
         if output and output[0].suffix != ".toml":
             raise RulesmithError(f"{output[0]}: a rule file is a .toml")
         if output:
-            rule_file.check_writable(output[0])
+            if execute:
+                rule_file.check_writable(output[0])
             if "--name" not in rest and "--resume" not in rest:
                 rest += ["--name", output[0].stem]
         return rest
 
     about = f"{refine.__doc__}\n\nWith -o FILE.toml, the rule is written there in the end, and called as the file is."
-    directory = _search("refinement", words, about, without_output)
+    directory = _search("refinement", words, about, execute, without_output)
     if directory and output:
         rule = load(directory)
         rule_file.write_text(output[0], rule_file.dumps(rule))
@@ -475,8 +476,12 @@ _BY_WORDS = (distill, refine)
 """Commands that parse their own words."""
 
 
-def run(words: list[str]) -> None:
+def run(words: list[str], execute: bool = True) -> None:
     """Run a command line.
+
+    Args:
+        words: the command and its options.
+        execute: whether to run it, beside checking that its options are right.
 
     Raises:
         RulesmithError: it is not right; in one line.
@@ -495,35 +500,22 @@ def run(words: list[str]) -> None:
                 raise RulesmithError(
                     f"no search {name!r}{nearest(name, SEARCHES)}: `rulesmith discover` takes {', '.join(SEARCHES)}"
                 )
-            _search(name, rest, SEARCHES[name])
+            _search(name, rest, SEARCHES[name], execute)
         case [name, *rest]:
             if name not in COMMANDS:
                 known = ("discover", *COMMANDS)
                 raise RulesmithError(f"no command {name!r}{nearest(name, known)}; `rulesmith --help` lists them")
             command = COMMANDS[name]
             if command in _BY_WORDS:
-                command(rest)
+                command(rest, execute)
             else:
-                _call(command, rest)
-
-
-def _call(command: Callable[..., Any], words: list[str]) -> None:
-    parsed = command
-    if _PARSE_ONLY:
-        import functools
-
-        parsed = functools.wraps(command)(lambda **options: None)
-    tyro.cli(parsed, args=words, prog=f"rulesmith {command.__name__}", config=CONFIG)
+                called = command if execute else functools.wraps(command)(lambda **options: None)
+                tyro.cli(called, args=rest, prog=f"rulesmith {name}", config=CONFIG)
 
 
 def parse(words: list[str]) -> None:
     """Check a command line without running it: `SystemExit` or `RulesmithError` unless its options are right."""
-    global _PARSE_ONLY
-    _PARSE_ONLY = True
-    try:
-        run(words)
-    finally:
-        _PARSE_ONLY = False
+    run(words, execute=False)
 
 
 def _help() -> None:

@@ -1,11 +1,13 @@
 """All of rulesmith from Python: a search of one's own task, its run as tables, callbacks, what a resume takes."""
 
+import ast
 import io
 import json
 import os
 import subprocess
 import sys
 import types
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,21 +274,16 @@ def test_a_users_modules_are_found_by_every_command(tmp_path):
 
 def test_a_public_name_means_one_thing():
     """A class, function or constant of one name stands in one module, but for what every module of a kind has."""
-    import ast
-    from collections import defaultdict
-
-    root, found = Path(rulesmith.__file__).parent, defaultdict(set)
-    for path in root.rglob("*.py"):
-        folder = path.relative_to(root).parts[0]
-        if folder in ("programs", "search", "envs", "meta", "results") or path.parent == root:
-            for node in ast.parse(path.read_text()).body:
-                targets = [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
-                if isinstance(node, (ast.Assign, ast.AnnAssign)):
-                    given = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    targets = [target.id for target in given if isinstance(target, ast.Name)]
-                for name in targets:
-                    if not name.startswith("_"):
-                        found[name].add(str(path.relative_to(root)))
+    found = defaultdict(set)
+    for parts, tree in modules():
+        for node in tree.body:
+            targets = [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
+            if isinstance(node, (ast.Assign, ast.AnnAssign)):
+                given = node.targets if isinstance(node, ast.Assign) else [node.target]
+                targets = [target.id for target in given if isinstance(target, ast.Name)]
+            for name in targets:
+                if not name.startswith("_"):
+                    found[name].add("/".join(parts))
     assert {name: places for name, places in found.items() if len(places) > 1 and name not in SHARED} == {}
 
 
@@ -308,3 +305,26 @@ COMMANDS = {
     "parse",
 }
 SHARED = OF_EVERY_METHOD | OF_EVERY_VIEW | OF_EVERY_KIND_OF_FILE | COMMANDS | {"TASKS", "orthogonalize"}
+
+
+ORDER = ("programs", "envs", "meta", "search", "results", "launch", "cli")
+"""Parts of the package; each may import those before it, and `programs` no other."""
+
+
+def modules():
+    """Yield each module of the package: the parts of its path, and its syntax tree."""
+    root = Path(rulesmith.__file__).parent
+    for path in (*root.glob("*.py"), *(path for part in ORDER for path in (root / part).rglob("*.py"))):
+        yield path.relative_to(root).with_suffix("").parts, ast.parse(path.read_text())
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for parts, tree in modules():
+        for node in ast.walk(tree):
+            if parts[0] in ORDER and isinstance(node, ast.ImportFrom) and node.level:
+                place = [*parts[: len(parts) - node.level], *(node.module or "").split(".")]
+                above = ORDER[1:] if parts[0] == "programs" else ORDER[ORDER.index(parts[0]) + 1 :]
+                if place[0] in above:
+                    wrong.append(f"{'/'.join(parts)} imports {place[0]}")
+    assert wrong == []
