@@ -181,14 +181,18 @@ def test_a_state_that_cannot_be_kept_is_refused_with_its_place(tmp_path):
         searched(tmp_path / "run", Bad(START, 20, 5, 16, 90), Fixed(None), 200)
 
 
-@pytest.mark.parametrize("strategy", PROGRAM_STRATEGIES)
-def test_the_number_of_workers_changes_nothing(strategy, tmp_path):
-    found = []
-    for workers in (1, 2):
-        pool = Pool(build_pretend, workers)
-        made = program_strategy(replace(CONFIG, strategy=strategy), START)
-        found.append(searched(tmp_path / str(workers), made, Fixed(None), 100, pool)[0])
+@pytest.fixture(scope="module")
+def pools():
+    made = [Pool(build_pretend, workers) for workers in (1, 2)]
+    yield made
+    for pool in made:
         pool.close()
+
+
+@pytest.mark.parametrize("strategy", PROGRAM_STRATEGIES)
+def test_the_number_of_workers_changes_nothing(strategy, tmp_path, pools):
+    made = program_strategy(replace(CONFIG, strategy=strategy), START)
+    found = [searched(tmp_path / str(i), made, Fixed(None), 100, pool)[0] for i, pool in enumerate(pools)]
     assert found[0] == found[1]
 
 
