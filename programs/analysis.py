@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .errors import ProgramError
-from .folding import fold
+from .folding import fold, overflows
 from .program import Operand, Program, Statement, number_temporaries, shapes_after
-from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SHAPES, SIZES, Kind, Shape
+from .vocabulary import ELSEWHERE, FUNCTIONS, INPUT_SHAPES, NUMBERS, SHAPES, SIZES, Kind, Shape
 
 Node = tuple[object, ...]
 """``(function, *argument ids)``, ``("literal", value)``, ``("input", name)`` or ``("state", name)``."""
@@ -43,6 +43,18 @@ def check(program: Program) -> None:
             got = shapes.get(value, Shape.SCALAR) if isinstance(value, str) else Shape.SCALAR
             if got & ~slot.shape:
                 raise ProgramError(f"state {slot.name!r} is declared {slot.shape.label} but is returned as {got.label}")
+
+
+def questions(program: Program) -> list[str]:
+    """Return what to ask about a valid program, a line each: states that may have been meant as inputs."""
+    inputs = program.dialect.inputs
+    asked = []
+    for name, _ in program.states:
+        meant = ELSEWHERE[program.kind].get(name.lower())
+        if meant is not None:
+            hint = f"the {inputs[meant]} is called {meant!r}" if meant else f"the inputs are {', '.join(inputs)}"
+            asked.append(f"{name!r} is read as a state: zero at first, then what the program returned for it; {hint}")
+    return asked
 
 
 @dataclass
@@ -139,9 +151,8 @@ class Graph:
 def _identity(function: str, arguments: list[int], contents: list[Node]) -> int | float | None:
     """Return the node, or the literal's value, that a function of nodes always equals, or None."""
     values = [content[1] if content[0] == "literal" else None for content in contents]
-    if values.count(None) < len(values):
-        if function in _ELEMENTWISE and None not in values:
-            return fold(function, values)  # pyright: ignore[reportArgumentType]
+    literals = len(values) - values.count(None)
+    if literals:
         last = values[-1]
         if last == 1 and function in ("multiply", "divide", "power"):
             return arguments[0]
@@ -151,10 +162,12 @@ def _identity(function: str, arguments: list[int], contents: list[Node]) -> int 
             return arguments[int(last)]  # pyright: ignore[reportArgumentType]
         if (function == "multiply" and values[0] == 1) or (function == "add" and values[0] == 0):
             return arguments[1]
-    if function == "negative":
-        return contents[0][1] if contents[0][0] == "negative" else None  # pyright: ignore[reportReturnType]
+    if function == "negative" and contents[0][0] == "negative":
+        return contents[0][1]  # pyright: ignore[reportReturnType]
     if len(arguments) > 1 and arguments[-1] == arguments[-2] and function in ("where", "maximum", "minimum"):
         return arguments[-1]
+    if literals == len(values) and function in _ELEMENTWISE:
+        return fold(function, values)  # pyright: ignore[reportArgumentType]
     return None
 
 
@@ -195,7 +208,7 @@ def _digest(graph: Graph, shapes: dict[str, Shape]) -> str:
         node = nodes[i]
         name: str = node[0]  # pyright: ignore[reportAssignmentType]
         if name == "literal":
-            bits = int.from_bytes(_FLOAT.pack(node[1] or 0.0), "little")  # -0.0 is 0.0 here
+            bits = int.from_bytes(_FLOAT.pack(node[1]), "little")
             hashes[i] = ((_LITERAL_SEED ^ bits) * _MULTIPLIER) & _MASK
         elif name == "input":
             hashes[i] = _INPUT_SEEDS[node[1]]  # pyright: ignore[reportArgumentType]
@@ -313,12 +326,14 @@ class Summary(NamedTuple):
         length: statements that reach an update.
         cost: time of one step for one weight, in multiplications.
         reads: inputs that reach an update.
+        overflows: whether a constant is beyond float32's range, as ``exp(1000)`` is.
     """
 
     digest: str
     length: int
     cost: int
     reads: frozenset[str]
+    overflows: bool
 
 
 def summarize(program: Program) -> Summary:
@@ -332,4 +347,15 @@ def summarize(program: Program) -> Summary:
     words = [graph.nodes[i] for i in graph.live]
     called = [FUNCTIONS[word[0]].cost for word in words if word[0] not in _LEAVES]  # pyright: ignore[reportArgumentType]
     reads = frozenset(word[1] for word in words if word[0] == "input")
-    return Summary(_digest(graph, dict(program.states)), len(called), sum(called), reads)  # pyright: ignore
+    mark = _digest(graph, dict(program.states))
+    return Summary(mark, len(called), sum(called), reads, any(_overflows(graph, word) for word in words))  # pyright: ignore
+
+
+def _overflows(graph: Graph, node: Node) -> bool:
+    """Tell whether a node is a function of constants that did not fold because float32 cannot hold it."""
+    if node[0] not in _ELEMENTWISE:
+        return False
+    contents = [graph.nodes[argument] for argument in node[1:]]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if any(content[0] != "literal" for content in contents):
+        return False
+    return overflows(str(node[0]), [content[1] for content in contents])  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ two must stay in step: an exported file has the same jaxpr as the rule it came f
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 
 from . import operations
 from .program import Operand, Program
+from .transform import LeafProgram
 from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
 
 OPERATORS: dict[str, Callable[..., Any]] = {
@@ -77,10 +79,41 @@ def reads(program: Program) -> tuple[str, ...]:
     return (*(name for name in program.inputs if name in program.dialect.inputs), *(["shape"] if shape else []))
 
 
+def looks_at_axes(program: Program) -> bool:
+    """Tell whether it matters to a program which axes of a leaf are inputs and which are outputs."""
+    kinds = {FUNCTIONS[s.function].kind for s in program.statements}
+    names = {operand for s in program.statements for operand in s.operands} | {*program.returns}
+    narrow = any(slot.shape in (Shape.ROW, Shape.COLUMN) for slot in program.states)
+    return narrow or bool(kinds & {Kind.ROW, Kind.COLUMN, Kind.MATRIX} or names & {"rows", "cols"})
+
+
+def limits(program: Program) -> dict[str, tuple[float, float]]:
+    """Return (low, high) of the hyperparameters that may not take every value; high itself is excluded.
+
+    What weighs an average (the last argument of `interp`) is from 0 to below 1; epsilons and weight decay are not
+    negative. A default outside shows that the program means something else.
+    """
+    averaging = {s.operands[2] for s in program.statements if s.function == "interp"}
+    found = {}
+    for name, default in program.hyperparameters:
+        high = 1.0 if name in averaging else math.inf
+        bounded = name in averaging or name.endswith(("eps", "eps_root", "epsilon", "weight_decay"))
+        if bounded and 0.0 <= default < high:
+            found[name] = (0.0, high)
+    return found
+
+
+def leaf_program(program: Program) -> LeafProgram:
+    """Return a program as `transform.transform` takes it."""
+    slots = {slot.name: slot.shape.label for slot in program.states}
+    names = tuple(name for name, _ in program.hyperparameters)
+    return LeafProgram(update_function(program), reads(program), slots, names, looks_at_axes(program))
+
+
 def update_function(program: Program) -> Callable[..., Any]:
     """Return the function of one leaf, from keyword arguments to (update, states...); with tree functions, a generator.
 
-    The arguments are those that `reads` returns, the states and the hyperparameters; see `operations.run_leaves`.
+    The arguments are those that `reads` returns, the states and the hyperparameters; see `transform.run_together`.
     """
     steps = plan(program)
 
@@ -98,24 +131,25 @@ def update_function(program: Program) -> Callable[..., Any]:
             wide = [operations.spread(v, shape) if s else v for v, s in zip(values, spread, strict=True)]
             match function:
                 case "global_norm":
-                    bound[target] = jnp.sqrt((yield operations.sum_of_squares(*wide)))
+                    bound[target] = operations.norm((yield operations.norm(*wide)))
                 case "global_dot":
-                    bound[target] = yield operations.dot(*wide)
+                    bound[target] = jnp.sum((yield operations.dot(*wide)))
                 case "clip_by_global_norm":
                     x, limit = values
-                    bound[target] = operations.clip_by_total(x, limit, (yield operations.sum_of_squares(wide[0])))
+                    bound[target] = operations.clip_to(x, limit, operations.norm((yield operations.norm(wide[0]))))
                 case _:
                     call = OPERATORS[function] if uses_operator else implementation(function)
                     bound[target] = call(*wide)
         return tuple(value(operand) for operand in program.returns)
 
+    def update_of_all(**inputs: Any) -> Generator[Any, Any, tuple[Any, ...]]:
+        return (yield from run(inputs))
+
     def update(**inputs: Any) -> Any:
-        if has_tree_functions(program):
-            return run(inputs)
         try:
             next(run(inputs))
         except StopIteration as stop:
             return stop.value
         raise AssertionError("a program without tree functions does not yield")
 
-    return update
+    return update_of_all if has_tree_functions(program) else update

@@ -11,7 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .policies import log_probability
+from .policies import log_probability, log_ratio_of, widened
 
 
 def drift_features(ratio, log_ratio, advantage):
@@ -41,10 +41,20 @@ def drift_slope(drift, log_ratio, advantage):
 
 
 def drift_loss(policy, action, log_old, advantage, drift):
-    """A loss whose gradient is that of ``-mean(r A - drift(r, A))``; also the logarithms of the ratios.
+    """A loss whose gradient is that of ``-mean(r A - drift(r, A))``; also the logarithms of the ratios, (...).
 
-    `policy` is that of the parameters to train, `log_old` the log-probabilities of the actions when they were taken.
+    The gradient of r is r times that of log pi. An action that the policy forbids, with a logit of -inf, has no share.
+
+    Args:
+        policy: that of the parameters to train.
+        action: the actions taken.
+        log_old: the log-probabilities of the actions when they were taken, (...).
+        advantage: the actions' advantages, (...).
+        drift: function of (ratio, log ratio, advantage).
     """
-    log_ratio = log_probability(policy, action) - log_old
-    slope = jax.lax.stop_gradient(drift_slope(drift, log_ratio, advantage))
-    return -jnp.mean((advantage - slope) * jnp.exp(log_ratio)), log_ratio
+    log_new = log_probability(policy, action)
+    log_ratio = log_ratio_of(log_new, log_old, policy)
+    advantage = widened(advantage)
+    weight = (advantage - drift_slope(drift, log_ratio, advantage)) * jnp.exp(log_ratio)
+    weight = jax.lax.stop_gradient(jnp.where(log_new > -jnp.inf, weight, 0.0))
+    return -jnp.mean(weight * jnp.where(log_new > -jnp.inf, log_new, 0.0)), log_ratio

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 import subprocess
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import operations, transform
-from .compiler import has_tree_functions, plan, reads
+from . import leaves, operations, transform
+from .compiler import has_tree_functions, leaf_program, limits, plan, reads
 from .program import Operand, Program, body_lines, call_node
 from .vocabulary import NUMBERS, SIZES
 
@@ -61,11 +62,11 @@ def update_source(program: Program, name: str = "update") -> str:
         ]
         match step.function:
             case "global_norm":
-                return _call("jnp.sqrt", ast.Yield(_call("sum_of_squares", *wide)))
+                return _call("norm", ast.Yield(_call("norm", *wide)))
             case "global_dot":
-                return ast.Yield(_call("dot", *wide))
+                return _call("jnp.sum", ast.Yield(_call("dot", *wide)))
             case "clip_by_global_norm":
-                return _call("clip_by_total", *operands, ast.Yield(_call("sum_of_squares", wide[0])))
+                return _call("clip_to", *operands, _call("norm", ast.Yield(_call("norm", wide[0]))))
         if step.operator:
             return call_node(step.function, wide)
         ours = step.function in _HELPERS
@@ -83,10 +84,10 @@ def update_source(program: Program, name: str = "update") -> str:
     return f"def {name}({', '.join(arguments)}):\n" + textwrap.indent("\n".join(lines), "    ") + "\n"
 
 
-def _helpers(sources: list[str], names: set[str]) -> str:
-    """Return the source of the helpers that the sources call, and of those that these helpers call in turn."""
-    wanted = set(names)
-    queue = [*sources, *(inspect.getsource(_HELPERS[name]) for name in names)]
+def helpers_of(sources: list[str]) -> str:
+    """Return the source of the functions of `operations` that sources call, and of those that these call in turn."""
+    wanted: set[str] = set()
+    queue = [*sources]
     while queue:
         for name in re.findall(r"\b(\w+)\(", queue.pop()):
             if name in _HELPERS and name not in wanted:
@@ -102,12 +103,7 @@ def program_source(program: Program) -> str:
         source = (
             "# A generator: it yields its leaf's share of a number over all leaves, and is sent the sum.\n" + source
         )
-    return format_source(f"import jax\nimport jax.numpy as jnp\n\n\n{_helpers([source], set())}\n\n{source}")
-
-
-def helpers_of(sources: list[str]) -> str:
-    """Return the source of the functions of `operations` that sources call, and of those that these call in turn."""
-    return _helpers(sources, set())
+    return format_source(f"import jax\nimport jax.numpy as jnp\n\n\n{helpers_of([source])}\n\n{source}")
 
 
 def docstring(
@@ -141,33 +137,24 @@ def docstring(
 
 def rule_source(rule: Rule) -> str:
     """Return a rule as the text of a Python module with one function that makes its optax transform."""
-    single = list(rule.programs) == ["all"]
-    sources, calls = [], []
+    sources, entries, bounds = [], [], {}
     for label, program in rule.programs.items():
-        name = "update" if single else f"update_{label}"
+        name = "update" if label == "all" else f"update_{label}"
         sources.append(update_source(program, name))
-        slots = {slot.name: slot.shape.label for slot in program.states}
-        values = "{" + ", ".join(f"{hyper!r}: {hyper}" for hyper, _ in program.hyperparameters) + "}"
-        # The mask selects leaves for weight decay; a program without weight decay takes no mask.
-        mask = "mask" if "weight_decay" in dict(program.hyperparameters) else "None"
-        arguments = f"{name}, {reads(program)!r}, {slots!r}, learning_rate, {values}, total_steps, {mask}, state_dtype"
-        calls.append((label, f"transform({arguments})"))
-    if single:
-        body = f"    return {calls[0][1]}\n"
-    else:
-        body = (
-            "    return optax.multi_transform(\n        {"
-            + ", ".join(f"{label!r}: {call}" for label, call in calls)
-            + "},\n        leaf_classes,\n    )\n"
-        )
+        part = leaf_program(program)
+        entries.append(f"{label!r}: LeafProgram({name}, {', '.join(map(repr, part[1:]))})")
+        bounds |= limits(program)
     defaults = [f"{name}={value!r}" for name, value in rule.hyperparameters.items()]
     steps = "total_steps" if rule.needs_total_steps else "total_steps=None"
-    signature = ", ".join(["learning_rate", *defaults, "*", steps, "mask=None", "state_dtype=None"])
-    options = "total_steps: length of the training" if rule.needs_total_steps else "total_steps: not used"
+    signature = ", ".join(
+        ["learning_rate", *defaults, "*", steps, "mask=None", "state_dtype=None", "leaf_classes=None"]
+    )
+    values = "{" + ", ".join(f"{name!r}: {name}" for name in rule.hyperparameters) + "}"
+    options = "length of the training" if rule.needs_total_steps else "not used"
     text = f'''"""Return the optax transform.
 
     learning_rate: number or schedule; mask: leaves with weight decay; state_dtype: type of the states;
-    {options}.
+    leaf_classes: which leaves are matrices, see `classified`; total_steps: {options}.
     """'''
     titles = [
         ("The program:" if label == "all" else f"The program for {label} leaves:", program.to_text())
@@ -176,15 +163,41 @@ def rule_source(rule: Rule) -> str:
     note = "The update that a program returns is subtracted from the weights."
     if rule.learning_rate:
         note = "Learning rates to try: {:g} to {:g}. ".format(*rule.learning_rate) + note
+    arguments = f"PROGRAMS, learning_rate, {values}, LIMITS, total_steps, mask, state_dtype, leaf_classes"
+    limited = ", ".join(f"{name!r}: ({low!r}, {_literal(high)})" for name, (low, high) in bounds.items())
     parts = [
         docstring(rule.name, rule.description, titles, rule.provenance, rule.evidence, note),
-        "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax\n\n",
+        _IMPORTS,
         *sources,
-        f"def {rule.function_name}({signature}):\n    {text}\n{body}",
-        _helpers(sources, {"run_leaves"}),
-        inspect.getsource(transform.RuleState),
-        inspect.getsource(transform.transform),
+        f"def {rule.function_name}({signature}):\n    {text}\n    return transform({arguments})",
+        helpers_of(sources),
+        "# From here on, what applies any rule to the leaves of a network; at the end, what this one gives it.",
+        *map(inspect.getsource, _MACHINERY),
+        f"PROGRAMS = {{{', '.join(entries)}}}",
+        f"# Of these hyperparameters: the least value, and what they must be below.\nLIMITS = {{{limited}}}",
     ]
-    if not single:
-        parts.append(inspect.getsource(transform.leaf_classes))
     return format_source("\n\n".join(parts))
+
+
+_IMPORTS = """import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+
+"""
+_MACHINERY = (
+    *(transform.RuleState, transform.LeafProgram, transform.transform, transform.number, transform.narrowed),
+    *(transform.run_program, transform.run_together),
+    *(leaves.View, leaves.is_leaf_class, leaves.per_leaf, leaves.classified, leaves.axes_of_class),
+)
+"""What every exported optimizer needs beside its programs."""
+
+
+def _literal(value: float) -> str:
+    return repr(value) if math.isfinite(value) else "math.inf"

@@ -17,6 +17,7 @@ from . import lpg, policies
 from . import objective_transform as transforms
 from .compiler import reads
 from .exporting import docstring, format_source, helpers_of, update_source
+from .transform import number
 
 if TYPE_CHECKING:
     from .objective import Objective
@@ -27,18 +28,27 @@ _LINE = 76  # characters of encoded weights in a line
 def objective_source(objective: Objective) -> str:
     """Return an objective as the text of a Python module with one function that makes its optax transform."""
     program = objective.program
-    imports = ["from typing import NamedTuple", "", "import jax", "import jax.numpy as jnp", "import optax"]
-    functions: list[Callable[..., Any]] = [policies.log_probability]
+    imports = [
+        "import math",
+        "import sys",
+        "from typing import NamedTuple",
+        "",
+        "import jax",
+        "import jax.numpy as jnp",
+    ]
+    imports += ["import numpy as np", "import optax", "from jax.core import Tracer"]
+    functions: list[Callable[..., Any]] = [policies.log_probability, policies.widened]
     texts: list[str] = []
     arguments = ["apply", "*", "total_updates", "steps_per_update=1"]
     if objective.kind == "lpg":
-        imports = ["from pathlib import Path", *imports, "from safetensors.numpy import load_file"]
-        functions += [lpg.lpg_targets, lpg.lpg_loss, transforms.lpg_gradient]
+        imports = [*imports[:2], "from pathlib import Path", *imports[2:], "from safetensors.numpy import load_file"]
+        functions += [lpg.lpg_targets, lpg.lpg_loss, transforms.check_fields, transforms.lpg_gradient]
         arguments += ["gamma=0.99", "prediction_weight=0.5"]
         texts.append('ARRAYS = load_file(Path(__file__).with_suffix(".safetensors"))\n')
         gradient = "lpg_gradient(ARRAYS, apply, gamma, prediction_weight)"
     else:
-        functions += [drifts.drift_slope, drifts.drift_loss, transforms.drift_gradient]
+        functions += [policies.log_ratio_of, drifts.drift_slope, drifts.drift_loss]
+        functions += [transforms.check_fields, transforms.drift_gradient]
         if program is not None:
             arguments += [f"{name}={value!r}" for name, value in program.hyperparameters]
             source = update_source(program, "drift")
@@ -47,16 +57,19 @@ def objective_source(objective: Objective) -> str:
             words = [given[name] for name in reads(program)] + [name for name, _ in program.hyperparameters]
             value = f"jnp.broadcast_to(drift({', '.join(words)})[0], ratio.shape)"
         else:
-            imports = ["import base64", *imports[:-1], "import numpy as np", imports[-1]]
+            imports = ["import base64", *imports]
             functions[1:1] = [drifts.drift_features, drifts.learned_drift]
             texts.append(_weights(objective))
             value = "learned_drift(ARRAYS, ratio, log_ratio, advantage, progress)"
         gradient = f"drift_gradient(lambda ratio, log_ratio, advantage, progress: {value}, apply)"
+    functions += [transforms.check_batch, transforms.check_policy, transforms.refuse_wrappers, number]
+    checks = [] if program is None else [f"number({name!r}, {name})" for name, _ in program.hyperparameters]
+    result = f"return adding({gradient}, total_updates, steps_per_update)"
     parts = [
         docstring(objective.name, objective.description, _title(objective), objective.provenance, objective.evidence),
         "\n".join(imports) + "\n\n",
-        f"def {objective.function_name}({', '.join(arguments)}):\n    {_USE[objective.kind]}\n"
-        f"    return adding({gradient}, total_updates, steps_per_update)\n",
+        f"def {objective.function_name}({', '.join(arguments)}):\n    "
+        + "\n    ".join([_USE[objective.kind], *checks, result]),
         *texts,
         *(inspect.getsource(function) for function in functions),
         inspect.getsource(transforms.ObjectiveState),

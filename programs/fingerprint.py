@@ -103,10 +103,10 @@ def examine(program: Program) -> tuple[str, bool]:
     short = program.simplified()
     once, twice = updates(short, _RATE), updates(short, 2 * _RATE)
     finite = np.isfinite(once) & np.isfinite(twice)
-    close = bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
-    proportional = close or "lr" not in program.dialect.inputs
-    mantissa, exponent = np.frexp(once)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
+        close = bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
+        proportional = close or "lr" not in program.dialect.inputs
+        mantissa, exponent = np.frexp(once)
         rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)
     mark = hashlib.blake2b(rounded.tobytes() + exponent.astype(np.int16).tobytes(), digest_size=16).hexdigest()
     return mark, proportional

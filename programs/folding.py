@@ -16,6 +16,9 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of Muon's quintic iteration (Jordan et al. 2024)."""
 NEWTON_SCHULZ_STEPS = 5
 
+_TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that float32 rounds to infinity
+_TOO_SMALL = 2.0**-126  # below it float32 loses digits, and compilers may take 0
+
 _Array = Any
 
 
@@ -33,7 +36,7 @@ ELEMENTWISE: dict[str, Callable[..., _Array]] = {
     "power": np.power,
     "abs": np.abs,
     "negative": np.negative,
-    "reciprocal": lambda x: 1.0 / x,
+    "reciprocal": lambda x: np.divide(1.0, x),  # Python's own division raises at 0
     "sign": np.sign,
     "square": np.square,
     "sqrt": lambda x: np.sqrt(np.abs(x)),
@@ -70,15 +73,37 @@ def single(value: float) -> float:
     return float(np.float32(value))
 
 
+def fits(value: float) -> bool:
+    """Tell whether float32 holds a number: neither NaN nor beyond its range."""
+    return abs(value) < _TOO_LARGE
+
+
+def overflows(function: str, arguments: list[float]) -> bool:
+    """Tell whether an elementwise function of constants is beyond float32's range, as exp(1000) is.
+
+    Where it leaves its domain, as 1 / 0 and log(0) do, nothing overflows: the vocabulary says what the value is.
+    """
+    try:
+        with np.errstate(all="ignore", over="raise"):
+            value = float(ELEMENTWISE[function](*map(np.float64, arguments)))
+    except FloatingPointError:
+        return True
+    return math.isfinite(value) and not fits(value)
+
+
 def fold(function: str, arguments: list[float]) -> float | None:
     """Return the value of an elementwise function of constants.
 
-    None where it is not finite in float32, or depends on digits that float32 does not have, as tan(pi) does.
+    None where it is not finite in float32, or depends on digits that float32 does not have, as tan(pi) does, or on how
+    a compiler treats numbers below float32's normal range; nor where it is -0.0, which is no literal.
     """
+    if any(0.0 < abs(argument) < _TOO_SMALL for argument in arguments):
+        return None
     with np.errstate(all="ignore"):
         value = float(ELEMENTWISE[function](*map(np.float64, arguments)))
         run = float(ELEMENTWISE[function](*(np.float64(single(argument)) for argument in arguments)))
-        return value if np.isfinite(np.float32(value)) and math.isclose(value, run, rel_tol=1e-5) else None
+        written = fits(value) and (abs(value) >= _TOO_SMALL or (value == 0.0 and math.copysign(1.0, value) > 0.0))
+        return value if written and math.isclose(value, run, rel_tol=1e-5) else None
 
 
 def _cosine(product: _Array, x: _Array, y: _Array) -> _Array:

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float32, Int32
 from . import operations
 from .compiler import implementation
 from .errors import ProgramError
+from .leaves import View, classified
 from .program import Operand, Program
 from .vocabulary import DIALECTS, FUNCTIONS, NUMBERS, SIZES, Kind
 
@@ -127,7 +128,14 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
     return Code(opcodes, reads, targets, np.int32(len(statements)), initial, np.array(returns, np.int32))  # pyright: ignore
 
 
-_WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by_global_norm": operations.clip_by_total}
+_WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by_global_norm": operations.clip_to}
+
+
+def _mapped(compute: Callable[..., Array], view: View) -> Callable[..., Array]:
+    """Return a function of matrices as one of leaves; its result is repeated to the leaf's shape."""
+    full: Callable[..., Array] = lambda *values: jnp.broadcast_to(compute(*values), view.matrix)  # noqa: E731
+    each = jax.vmap(full) if view.stacked else full
+    return lambda *values: view.leaf(each(*map(view.matrices, values)))
 
 
 class InterpreterState(NamedTuple):
@@ -145,7 +153,12 @@ class InterpreterState(NamedTuple):
 
 
 def interpret(
-    code: Code, learning_rate: Callable[[Array], Array], total_steps: Any, *, heavy: bool = True
+    code: Code,
+    learning_rate: Callable[[Array], Array],
+    total_steps: Any,
+    *,
+    heavy: bool = True,
+    leaf_classes: Any = "other",
 ) -> optax.GradientTransformation:
     """Return the optax transform of an encoded program.
 
@@ -156,20 +169,25 @@ def interpret(
         heavy: whether the heavy functions (see the vocabulary) can be run. Under `vmap` over programs every function
             runs for every statement, so they would slow down all programs. Without them, the result of a program that
             has one is wrong.
+        leaf_classes: which axes of leaves are inputs and outputs; see `leaves`. By default the last axis is outputs.
     """
+
+    def views(params: Any) -> list[View]:
+        return [view for _, view in classified(params, leaf_classes, needed=True)]
 
     def init(params: Any) -> InterpreterState:
         flat, _ = ravel_pytree(params)
         scratch = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), flat.size))
-        shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
         for name in SIZES:
-            values = [np.full(math.prod(s), getattr(operations, name)(s), np.float32) for s in shapes]
+            values = [
+                np.full(math.prod(v.shape), getattr(operations, name)(v.matrix), np.float32) for v in views(params)
+            ]
             scratch = scratch.at[_SIZES[name]].set(np.concatenate(values))
         return InterpreterState(jnp.zeros([], jnp.int32), jnp.zeros((MAX_STATES, flat.size)), scratch)
 
     def step(updates: Any, state: Any, params: Any = None) -> tuple[Any, InterpreterState]:
         count, slots, registers = state
-        branches = _branches([leaf.shape for leaf in jax.tree.leaves(updates)], heavy)
+        branches = _branches(views(updates), heavy)
         gradient, unravel = ravel_pytree(updates)
         weights, _ = ravel_pytree(params)
         now = count.astype(jnp.float32)
@@ -203,14 +221,14 @@ def _run(code: Code, registers: Array, branches: list[Callable[[Array, Array], A
     return jax.lax.fori_loop(0, length, statement, registers)
 
 
-def _branches(shapes: list[tuple[int, ...]] | None, heavy: bool = True) -> list[Callable[[Array, Array], Array]]:
+def _branches(views: list[View] | None, heavy: bool = True) -> list[Callable[[Array, Array], Array]]:
     """Return for each function of the vocabulary what it does to (registers, operands), as a vector of all weights.
 
-    Without shapes of leaves only the elementwise functions do anything.
+    Without views of leaves only the elementwise functions do anything.
     """
-    elementwise_only = shapes is None
-    shapes = shapes or []
-    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    elementwise_only = views is None
+    views = views or []
+    ends = list(itertools.accumulate(math.prod(view.shape) for view in views))
     starts = [0, *ends[:-1]]
 
     def branch(name: str) -> Callable[[Array, Array], Array]:
@@ -229,12 +247,12 @@ def _branches(shapes: list[tuple[int, ...]] | None, heavy: bool = True) -> list[
                 case Kind.TREE:
                     return jnp.broadcast_to(compute(*values), values[0].shape)
                 case Kind.TREE_SCALED:
-                    return compute(*values, operations.sum_of_squares(values[0]))
+                    return compute(*values, operations.norm(values[0]))
                 case _:
                     parts = []
-                    for start, end, shape in zip(starts, ends, shapes, strict=True):
-                        part = compute(*(value[start:end].reshape(shape) for value in values))
-                        parts.append(jnp.broadcast_to(part, shape).reshape(-1))
+                    for start, end, view in zip(starts, ends, views, strict=True):
+                        part = _mapped(compute, view)(*(value[start:end].reshape(view.shape) for value in values))
+                        parts.append(part.reshape(-1))
                     return jnp.concatenate(parts)
 
         return run

@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .policies import log_probability
+from .policies import log_probability, widened
 
 
 def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total):
@@ -52,6 +52,8 @@ def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progres
 
 def lpg_loss(policy, y_logits, action, more, y_target, weight=0.5):
     """A loss whose descent follows the targets: ``-mean(more log pi(a|s)) + weight mean KL(y(s), y_target)``."""
-    logs = jax.nn.log_softmax(y_logits)
+    logs = jax.nn.log_softmax(widened(y_logits))
     divergence = jnp.sum(jnp.exp(logs) * (logs - jnp.log(y_target + 1e-8)), axis=-1)
-    return jnp.mean(weight * divergence - more * log_probability(policy, action))
+    log_new = log_probability(policy, action)
+    log_new = jnp.where(log_new > -jnp.inf, log_new, 0.0)  # of an action that the policy forbids
+    return jnp.mean(weight * divergence - more * log_new)

@@ -203,20 +203,26 @@ class Objective:
             **hyperparameters: values for a drift program's hyperparameters, instead of its defaults.
 
         Raises:
-            RulesmithError: there is no such hyperparameter.
+            RulesmithError: there is no such hyperparameter, or a number cannot be.
         """
         from .objective_transform import adding, drift_gradient, lpg_gradient
+        from .transform import number
 
         own = {} if self.program is None else dict(self.program.hyperparameters)
         for name in hyperparameters:
             if name not in own:
                 raise RulesmithError(f"{self.name} has no hyperparameter {name!r}{nearest(name, own)}")
-        if self.kind == "lpg":
-            gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight)
-        else:
-            drift, arrays = self.drift(**hyperparameters), self.arrays
-            gradient = drift_gradient(lambda *x: drift(arrays, *x), apply)
-        return adding(gradient, total_updates, steps_per_update)
+        try:
+            for name, value in hyperparameters.items():
+                number(name, value)
+            if self.kind == "lpg":
+                gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight)
+            else:
+                drift, arrays = self.drift(**hyperparameters), self.arrays
+                gradient = drift_gradient(lambda *x: drift(arrays, *x), apply)
+            return adding(gradient, total_updates, steps_per_update)
+        except ValueError as error:
+            raise RulesmithError(f"{self.name}: {error}") from None
 
     def to_source(self) -> str:
         """Return a Python module, formatted, that makes the same transform and needs only jax and optax."""

@@ -2,8 +2,10 @@
 
 The functions here are also the text of exported files: `exporting` copies the source of those that a program needs,
 so each may use `jax`, `jnp` and other functions of this module only. A leaf's shape, where it matters, is passed as
-`shape`. Numbers over all leaves are made in two halves: a leaf's share here, which the caller adds up (see
-`transform`), and what is done with the sum.
+`shape`. Numbers over all leaves are made in two halves: a leaf's share here, and what is done with the shares of all
+leaves, which the caller puts together (see `transform.run_together`).
+
+Norms are computed in units of the largest entry, so that squares neither overflow nor vanish in float32.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ def rows(shape):
 
 def cols(shape):
     """Inputs of a leaf: all axes but the last, together."""
-    return size(shape) / rows(shape)
+    return size(shape[:-1])
 
 
 def size(shape):
@@ -94,50 +96,60 @@ def dot(x, y):
     return jnp.sum(x * y)
 
 
-def norm(x):
-    """Root of the sum of squares."""
-    return jnp.sqrt(jnp.sum(x * x))
+def unit(x, axis=None):
+    """Largest magnitude, by which squares stay within range; within 2⁻¹⁰⁰ and 2¹⁰⁰, whose inverses keep all digits."""
+    return jnp.clip(jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0.0), 2.0**-100, 2.0**100)
+
+
+def norm(x, axis=None):
+    """Root of the sum of squares: of all entries, or along axes, which are kept."""
+    scale = unit(x, axis)
+    return scale * jnp.sqrt(jnp.sum(jnp.square(x / scale), axis=axis, keepdims=axis is not None))
 
 
 def cosine_similarity(x, y):
     """Sum of x y over the product of the norms; 0 where one is 0."""
-    scale = norm(x) * norm(y)
-    return jnp.where(scale > 0.0, jnp.sum(x * y) / jnp.where(scale > 0.0, scale, 1.0), 0.0)
+    x, y = x / unit(x), y / unit(y)
+    a, b = norm(x), norm(y)
+    return jnp.sum((x / jnp.where(a > 0.0, a, 1.0)) * (y / jnp.where(b > 0.0, b, 1.0)))
 
 
-def mean(x):
-    """Mean of all entries."""
-    return jnp.mean(x)
+def mean(x, axis=None):
+    """Mean of all entries, or along axes, which are kept; 0 of none."""
+    total = jnp.sum(x, axis=axis, keepdims=axis is not None)
+    return total / max(1.0, jnp.size(x) / max(1, total.size))
 
 
 def rms(x):
-    """Root of the mean square."""
-    return jnp.sqrt(jnp.mean(x * x))
+    """Root of the mean square; 0 of none."""
+    scale = unit(x)
+    return scale * jnp.sqrt(mean(jnp.square(x / scale)))
 
 
 def row_mean(x):
     """Mean over the columns, a number for each row."""
-    return jnp.mean(x, axis=tuple(range(x.ndim - 1)), keepdims=True)
+    return mean(x, tuple(range(x.ndim - 1)))
 
 
 def col_mean(x):
     """Mean over the rows, a number for each column."""
-    return jnp.mean(x, axis=-1, keepdims=True) if x.ndim else x
+    return mean(x, -1) if x.ndim else x
 
 
 def row_norm(x):
     """Norm over the columns, a number for each row."""
-    return jnp.sqrt(jnp.sum(x * x, axis=tuple(range(x.ndim - 1)), keepdims=True))
+    return norm(x, tuple(range(x.ndim - 1)))
 
 
 def col_norm(x):
     """Norm over the rows, a number for each column."""
-    return jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True)) if x.ndim else jnp.abs(x)
+    return norm(x, -1) if x.ndim else jnp.abs(x)
 
 
 def orthogonalize(x):
     """Move the singular values of x as a matrix to about 1: five Newton-Schulz steps (Jordan et al. 2024)."""
-    matrix = x.reshape(-1, x.shape[-1] if x.ndim else 1)
+    matrix = x.reshape(int(cols(x.shape)), int(rows(x.shape)))
+    matrix = matrix / unit(matrix)
     length = norm(matrix)
     matrix = matrix / jnp.where(length > 0.0, length, 1.0)
     turned = matrix.shape[0] > matrix.shape[1]
@@ -148,37 +160,6 @@ def orthogonalize(x):
     return (matrix.T if turned else matrix).reshape(x.shape)
 
 
-def sum_of_squares(x):
-    """A leaf's share of a squared global norm."""
-    return jnp.sum(x * x)
-
-
-def clip_by_total(x, c, total):
-    """Scale x so that the global norm, whose square is `total`, is at most |c|."""
-    length = jnp.sqrt(total)
+def clip_to(x, c, length):
+    """Scale x so that the global norm, which is `length`, is at most |c|."""
     return jnp.where(length > jnp.abs(c), x * (jnp.abs(c) / jnp.where(length > 0.0, length, 1.0)), x)
-
-
-def run_leaves(update, leaves):
-    """Run `update(**leaf)` for each leaf and return the results.
-
-    An `update` that needs numbers over all leaves is a generator: it yields its leaf's share and is sent the sum.
-    """
-    runs = [update(**leaf) for leaf in leaves]
-    if not runs or isinstance(runs[0], tuple):
-        return runs
-    results: list = [None] * len(runs)
-    sends: list = [None] * len(runs)
-    while True:
-        shares = []
-        for i, run in enumerate(runs):
-            try:
-                shares.append(run.send(sends[i]))
-            except StopIteration as stop:
-                results[i] = stop.value
-        if not shares:
-            return results
-        total = shares[0]
-        for share in shares[1:]:
-            total = total + share
-        sends = [total] * len(runs)

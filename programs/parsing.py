@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 
 from .errors import ProgramError, nearest
-from .program import Operand, Program, Slot, Statement, number_temporaries, shapes_after
-from .vocabulary import DIALECTS, FUNCTIONS, KEPT, NUMBERS, SHAPES, SIZES, Shape
+from .folding import ELEMENTWISE, fits, fold, overflows
+from .program import Operand, Program, Slot, Statement, call_node, literal_node, number_temporaries, shapes_after
+from .vocabulary import DIALECTS, ELSEWHERE, FUNCTIONS, KEPT, NUMBERS, SHAPES, SIZES, Shape
 
 MAX_BYTES = 20_000
 MAX_NESTING = 40
@@ -26,12 +28,68 @@ _OPERATORS: dict[type[ast.operator], str] = {
 
 _WHAT_IS_ALLOWED = "a program is one function: assignments to names, then one return"
 
+_WHERE = "write where(a > b, x, y)"
+_EXPRESSIONS: dict[type[ast.AST], str] = {
+    ast.Await: "an await",
+    ast.BoolOp: "an 'and' or 'or'",
+    ast.Dict: "a dictionary",
+    ast.DictComp: "a comprehension",
+    ast.GeneratorExp: "a comprehension",
+    ast.JoinedStr: "an f-string",
+    ast.Lambda: "a lambda",
+    ast.List: "a list",
+    ast.ListComp: "a comprehension",
+    ast.NamedExpr: "an assignment inside an expression (':=')",
+    ast.Set: "a set",
+    ast.SetComp: "a comprehension",
+    ast.Starred: "a '*' before an expression",
+    ast.Tuple: "a tuple inside an expression",
+    ast.Yield: "a yield",
+    ast.YieldFrom: "a yield",
+    # Operators.
+    ast.BitAnd: "the operator '&'",
+    ast.BitOr: "the operator '|'",
+    ast.BitXor: "the operator '^'",
+    ast.FloorDiv: "the operator '//'",
+    ast.Invert: "the operator '~'",
+    ast.LShift: "the operator '<<'",
+    ast.MatMult: "the operator '@'",
+    ast.Mod: "the operator '%'",
+    ast.Not: "a 'not'",
+    ast.RShift: "the operator '>>'",
+    ast.UAdd: "a '+' before an expression",
+}
+"""What a person calls the expressions and operators of Python that the language does not have."""
 
-def parse(text: str) -> Program:
-    """Return the program that `text` spells; see `Program.parse`."""
+_STATEMENTS: dict[str, str] = {
+    "AnnAssign": "an assignment with an annotation",
+    "AsyncFor": "'for'",
+    "AsyncFunctionDef": "a function inside the function",
+    "AsyncWith": "'with'",
+    "Delete": "'del'",
+    "Expr": "an expression that is assigned to no name",
+    "FunctionDef": "a function inside the function",
+    "ClassDef": "'class'",
+    "ImportFrom": "'import'",
+    "TryStar": "'try'",
+    "TypeAlias": "'type'",
+}
+"""The same for statements; the others are called by their keyword."""
+
+
+def parse(text: str, *, finite: bool = False) -> Program:
+    """Return the program that `text` spells; see `Program.parse`.
+
+    Args:
+        text: the program's text.
+        finite: whether to refuse constants that float32 cannot hold, such as ``exp(1000)``. Texts that people write are
+            read so. Programs of a search are not: they count as invalid before they are tried (see `search.mutation`).
+    """
     _check_text(text)
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own about escapes in docstrings and the like
+            tree = ast.parse(text)
     except SyntaxError as error:
         raise ProgramError(f"not Python: {error.msg}", error.lineno) from None
     except (ValueError, RecursionError, MemoryError, OverflowError):
@@ -40,7 +98,7 @@ def parse(text: str) -> Program:
         line = next((node.lineno for node in tree.body if not isinstance(node, ast.FunctionDef)), None)
         raise ProgramError(f"expected one function 'def update(...)' and nothing else; {_WHAT_IS_ALLOWED}", line)
     try:
-        return number_temporaries(_Flattener(tree.body[0]).program())
+        return number_temporaries(_Flattener(tree.body[0], finite).program())
     except RecursionError:
         raise ProgramError(f"nested too deeply; at most {MAX_NESTING} levels are allowed") from None
 
@@ -80,8 +138,9 @@ def _check_text(text: str) -> None:
 class _Flattener:
     """Walks one function's syntax tree and collects flat statements."""
 
-    def __init__(self, function: ast.FunctionDef) -> None:
+    def __init__(self, function: ast.FunctionDef, finite: bool) -> None:
         self.function = function
+        self.constants: dict[str, float] | None = {**NUMBERS} if finite else None
         self.statements: list[Statement] = []
         self.temporaries = 0
 
@@ -95,6 +154,8 @@ class _Flattener:
         if function.decorator_list or function.returns or getattr(function, "type_params", None):
             raise ProgramError("decorators, return annotations and type parameters are not allowed", function.lineno)
         inputs, states, hyperparameters = self.signature(function.args)
+        if self.constants is not None:
+            self.constants |= dict(hyperparameters)
         self.defined = {*inputs, *(name for name, _ in hyperparameters), *self.dialect.constants}
         body = function.body
         if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
@@ -144,16 +205,29 @@ class _Flattener:
             if not self.dialect.states:
                 known = self.dialect.inputs
                 name = states[0].name
-                hint = f"{nearest(name, known)}; it has {', '.join(known)}"
+                meant = ELSEWHERE[self.dialect.function].get(name)
+                hint = f" (did you mean {meant!r}?)" if meant else nearest(name, known)
+                hint += f"; it has {', '.join(known)}"
                 raise ProgramError(f"{name!r} is no input of a {self.dialect.function}{hint}", self.function.lineno)
-            raise ProgramError(f"{len(states)} states; at most {self.dialect.states} are allowed", self.function.lineno)
+            message = f"{len(states)} states; at most {self.dialect.states} are allowed{self.read_as_states(states)}"
+            raise ProgramError(message, self.function.lineno)
         return inputs, states, hyperparameters
+
+    def read_as_states(self, states: list[Slot]) -> str:
+        """Return what to add to an error that may come from a name that was meant as an input."""
+        names = [repr(slot.name) for slot in states]
+        if not names:
+            return ""
+        read = "was read as a state" if len(names) == 1 else "were read as states"
+        return f"; {', '.join(names)} {read}: the inputs are {', '.join(self.dialect.inputs)}"
 
     def check_name(self, name: str, line: int) -> None:
         if name in FUNCTIONS or name in SHAPES or name in NUMBERS or name in SIZES:
             raise ProgramError(f"{name!r} is a word of the vocabulary; take another name", line)
         if name in KEPT:
-            raise ProgramError(f"{name!r} is a word that exported files use; take another name", line)
+            meant = ELSEWHERE[self.dialect.function].get(name)
+            hint = f"the input is called {meant!r}" if meant else "take another name"
+            raise ProgramError(f"{name!r} is a word that exported files use; {hint}", line)
         if len(name) > MAX_NAME:
             raise ProgramError(f"a name of more than {MAX_NAME} letters", line)
 
@@ -175,9 +249,9 @@ class _Flattener:
             value = float(node.value)  # pyright: ignore[reportArgumentType]
         except OverflowError:
             value = math.inf
-        if not abs(value) <= 3.4028234e38:
+        if not fits(value):
             raise ProgramError(f"{what} is too large for float32", node.lineno)
-        return sign * value
+        return sign * value or 0.0  # of the two zeros the language has one
 
     def statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.AugAssign):
@@ -190,8 +264,10 @@ class _Flattener:
         if isinstance(node, ast.Return):
             raise ProgramError("only the last statement may be a return", node.lineno)
         if not isinstance(node, ast.Assign):
-            kind = type(node).__name__.lower()
-            raise ProgramError(f"'{kind}' is not allowed; {_WHAT_IS_ALLOWED}", node.lineno)
+            kind = type(node).__name__
+            what = _STATEMENTS.get(kind, f"'{kind.lower()}'")
+            hint = f"{_WHERE}; " if kind == "If" else ""
+            raise ProgramError(f"{what} is not part of the language; {hint}{_WHAT_IS_ALLOWED}", node.lineno)
         if len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
             raise ProgramError("assign to one plain name at a time", node.lineno)
         name = self.target(node.targets[0])
@@ -212,8 +288,26 @@ class _Flattener:
     def assign(self, target: str, function: str, operands: tuple[Operand, ...], line: int) -> None:
         if len(self.statements) >= MAX_STATEMENTS:
             raise ProgramError(f"too many statements; at most {MAX_STATEMENTS} are allowed", line)
+        if self.constants is not None:
+            self.fold(self.constants, target, function, operands, line)
         self.statements.append(Statement(target, function, operands))
         self.defined.add(target)
+
+    def fold(
+        self, constants: dict[str, float], target: str, function: str, operands: tuple[Operand, ...], line: int
+    ) -> None:
+        """Keep the value of a constant; hyperparameters count as their defaults."""
+        values = [constants.get(operand) if isinstance(operand, str) else operand for operand in operands]
+        known = [value for value in values if value is not None]
+        constants.pop(target, None)
+        if function not in ELEMENTWISE or len(known) < len(values):
+            return
+        if overflows(function, known):
+            shown = ast.unparse(call_node(function, [literal_node(value) for value in known]))
+            raise ProgramError(f"{shown} is too large: float32 ends at 3.4e38", line)
+        value = fold(function, known)
+        if value is not None:
+            constants[target] = value
 
     def operand(self, node: ast.expr) -> Operand:
         """Return the operand that stands for an expression, after adding the statements that compute it."""
@@ -234,7 +328,11 @@ class _Flattener:
                 raise ProgramError("a comparison stands only in where(a > b, x, y)", node.lineno)
             case ast.Attribute() | ast.Subscript():
                 raise ProgramError("attributes and subscripts are not part of the language", node.lineno)
-        raise ProgramError(f"'{type(node).__name__}' is not part of the language", node.lineno)
+            case ast.IfExp():
+                raise ProgramError(f"an 'if' inside an expression is not part of the language; {_WHERE}", node.lineno)
+        kind = type(node.op if isinstance(node, ast.BinOp | ast.UnaryOp) else node)
+        what = _EXPRESSIONS.get(kind, "this expression")
+        raise ProgramError(f"{what} is not part of the language", node.lineno)
 
     def variable(self, node: ast.Name) -> str:
         name = f"_{node.id}" if node.id.startswith("_") else node.id
@@ -249,9 +347,8 @@ class _Flattener:
 
     def call(self, node: ast.Call) -> Operand:
         if not isinstance(node.func, ast.Name):
-            raise ProgramError(
-                "attributes are not part of the language; call a function by its plain name", node.lineno
-            )
+            attributes = "attributes are not part of the language; " if isinstance(node.func, ast.Attribute) else ""
+            raise ProgramError(f"{attributes}call a function by its plain name", node.lineno)
         name = node.func.id
         if name not in FUNCTIONS:
             raise ProgramError(f"unknown function {name!r}{nearest(name, FUNCTIONS)}", node.lineno)
@@ -261,7 +358,7 @@ class _Flattener:
         if name == "where":
             compare = arguments[0] if arguments else None
             if len(arguments) != 3 or not isinstance(compare, ast.Compare) or len(compare.ops) != 1:
-                raise ProgramError("write where(a > b, x, y)", node.lineno)
+                raise ProgramError(_WHERE, node.lineno)
             left, right = compare.left, compare.comparators[0]
             if isinstance(compare.ops[0], ast.Lt):
                 left, right = right, left
@@ -292,7 +389,9 @@ class _Flattener:
         values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         if len(values) != 1 + len(states):
             expected = ", ".join([self.dialect.function, *(slot.name for slot in states)])
-            raise ProgramError(f"the return has {len(values)} values; it must be {expected}", node.lineno)
+            count = f"{len(values)} value{'s' if len(values) > 1 else ''}"
+            message = f"the return has {count}; it must be {expected}{self.read_as_states(states)}"
+            raise ProgramError(message, node.lineno)
         returns = tuple(self.operand(value) for value in values)
         shapes = self.shapes(states)
         for slot, value in zip(states, returns[1:], strict=True):

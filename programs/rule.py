@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import optax
 
 CLASSES = ("all", "matrix", "other")
-_OPTIONS = ("total_steps", "mask", "state_dtype")
+_OPTIONS = ("total_steps", "mask", "state_dtype", "leaf_classes")
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,20 +112,27 @@ class Rule:
         total_steps: int | None = None,
         mask: Any = None,
         state_dtype: Any = None,
+        leaf_classes: Any = None,
         **hyperparameters: Any,
     ) -> optax.GradientTransformation:
         """Return the rule as an optax transform.
 
         Args:
-            learning_rate: number, array, or schedule (function of the step, from 0).
+            learning_rate: number, or schedule (function of the step, from 0).
             total_steps: length of the training; needed by a rule that reads `progress`.
-            mask: as in `optax.adamw`: a tree of booleans, or a function of the parameters to one, that says which
-                leaves have weight decay. For rules with the hyperparameter `weight_decay`.
-            state_dtype: type of the states (by default that of the weights). Arithmetic is in float32 or wider.
-            **hyperparameters: instead of the rule's defaults.
+            mask: as in `optax.adamw`: a tree of booleans, a prefix of one, or a function of the parameters to one, that
+                says which leaves have weight decay. For rules with a hyperparameter `weight_decay`.
+            state_dtype: type of the states (by default that of the weights, of float16 weights float32). Arithmetic
+                is in float32 or wider.
+            leaf_classes: tree like the parameters, a prefix of one, or a function of the parameters to one, that says
+                for each leaf "matrix" (the last axis counts outputs, the others inputs), "other", or as a pair which
+                axes are (inputs, outputs), such as ``((0, 1, 2), 3)``; axes that are not named count matrices, each of
+                which is one for itself. By default leaves of two axes are matrices, those of fewer are not, and those
+                of more are refused where it matters. `rulesmith.flax_leaf_classes` is such a function.
+            **hyperparameters: numbers instead of the rule's defaults.
 
         Raises:
-            RulesmithError: an unknown hyperparameter, or an option that does not fit the rule.
+            RulesmithError: an unknown hyperparameter, a value that cannot be, or an option that does not fit the rule.
 
         Example:
             >>> import jax.numpy as jnp, rulesmith
@@ -135,10 +142,8 @@ class Rule:
             >>> updates.tolist()
             [-0.10000000149011612, -0.0, 0.10000000149011612]
         """
-        import optax
-
-        from .compiler import reads, update_function
-        from .transform import leaf_classes, transform
+        from .compiler import leaf_program, limits
+        from .transform import transform
 
         values: dict[str, Any] = self.hyperparameters
         for name in hyperparameters:
@@ -148,21 +153,12 @@ class Rule:
                     f"{self.name} has no hyperparameter {name!r}{nearest(name, values)}; it has {known}"
                 )
         values |= hyperparameters
-        if self.needs_total_steps and total_steps is None:
-            raise RulesmithError(f"{self.name} reads progress: pass total_steps, the length of the training")
-        if mask is not None and "weight_decay" not in values:
-            raise RulesmithError(f"{self.name} has no hyperparameter weight_decay, so no mask for it")
-        parts = {}
-        for label, program in self.programs.items():
-            own = {name: values[name] for name, _ in program.hyperparameters}
-            slots = {slot.name: slot.shape.label for slot in program.states}
-            masked = mask if "weight_decay" in own else None
-            parts[label] = transform(
-                update_function(program), reads(program), slots, learning_rate, own, total_steps, masked, state_dtype
-            )
-        if "all" in parts:
-            return parts["all"]
-        return optax.multi_transform(parts, leaf_classes)
+        parts = {label: leaf_program(program) for label, program in self.programs.items()}
+        bounds = {name: limit for program in self.programs.values() for name, limit in limits(program).items()}
+        try:
+            return transform(parts, learning_rate, values, bounds, total_steps, mask, state_dtype, leaf_classes)
+        except ValueError as error:
+            raise RulesmithError(f"{self.name}: {error}") from None
 
     @functools.cached_property
     def optimizer(self) -> Callable[..., optax.GradientTransformation]:

@@ -26,17 +26,20 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import ProgramError, RulesmithError, nearest
+from .folding import fits
 from .objective import OBJECTIVE_KINDS, Objective
-from .parsing import MAX_BYTES
+from .parsing import MAX_BYTES, parse
 from .program import Program
 from .rule import Rule
 
+_Read = TypeVar("_Read")
 _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "provenance", "evidence"}
 _OBJECTIVE_KEYS = {"name", "kind", "description", "program", "arrays", "agent", "provenance", "evidence"}
 MAX_FILE_BYTES = 10 * MAX_BYTES
@@ -93,14 +96,24 @@ def read(path: Path) -> Rule | Objective:
     Raises:
         RulesmithError: there is no such file, or it is no rule file; one line that says what is wrong and where.
     """
+    return _read(path, MAX_FILE_BYTES, lambda text: loads(text, path.with_suffix(".safetensors")))
+
+
+def read_program(path: Path) -> Program:
+    """Return the program whose text is a file; raises as `read` does."""
+    return _read(path, MAX_BYTES, lambda text: parse(text, finite=True))
+
+
+def _read(path: Path, most: int, meaning: Callable[[str], _Read]) -> _Read:
+    """Return what a file of at most so many bytes means; errors name the file."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise RulesmithError(f"{path}: {path.stat().st_size:,} bytes; a rule file has at most {MAX_FILE_BYTES:,}")
+        if path.stat().st_size > most:
+            raise RulesmithError(f"{path}: {path.stat().st_size:,} bytes; at most {most:,} are read")
         data = path.read_bytes()
     except OSError as error:
         raise RulesmithError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        return loads(data.decode(), path.with_suffix(".safetensors"))
+        return meaning(data.decode())
     except UnicodeDecodeError:
         raise RulesmithError(f"{path}: not a text file in UTF-8") from None
     except RulesmithError as error:
@@ -135,7 +148,7 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
         if not isinstance(body, str):
             raise RulesmithError(f"the program of {label!r} leaves is not a string")
         try:
-            programs[label] = Program.parse(body)
+            programs[label] = parse(body, finite=True)
         except ProgramError as error:
             raise ProgramError(f"program{'' if label == 'all' else ' ' + label}, {error}") from None
         if programs[label].kind != "update":
@@ -166,7 +179,7 @@ def _objective(table: dict[str, Any], path: Path | None) -> Objective:
     program, shapes = None, _table(table, "arrays")
     if "program" in table:
         try:
-            program = Program.parse(str(table["program"]))
+            program = parse(str(table["program"]), finite=True)
         except ProgramError as error:
             raise ProgramError(f"program, {error}") from None
     return Objective(
@@ -208,8 +221,8 @@ def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _range(name: str, value: Any) -> tuple[float, float]:
     numbers = isinstance(value, list) and len(value) == 2 and all(type(v) in (int, float) for v in value)
-    if not numbers or not 0 < value[0] <= value[1] < float("inf"):
-        raise RulesmithError(f"the range of {name!r} must be [low, high] with 0 < low <= high")
+    if not numbers or not 0 < value[0] <= value[1] or not fits(value[1]):
+        raise RulesmithError(f"the range of {name!r} must be [low, high] with 0 < low <= high, below 3.4e38")
     return (float(value[0]), float(value[1]))
 
 

@@ -2,93 +2,245 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
 
-from .operations import run_leaves
+from .leaves import classified, per_leaf
 
 
 class RuleState(NamedTuple):
-    """The number of steps done, and for each state of the rule a tree like the parameters'."""
+    """The number of steps done, and for each state of the rule a tree like the parameters'.
+
+    A leaf whose program does not have the state holds `optax.MaskedNode()` there.
+    """
 
     count: jax.Array
     slots: dict[str, Any]
 
 
-def transform(
-    update, reads, slots, learning_rate, hyperparameters, total_steps=None, mask=None, state_dtype=None
-) -> optax.GradientTransformation:
-    """Return the optax transform that applies `update` to each leaf.
+class LeafProgram(NamedTuple):
+    """What is done with the leaves of one class.
 
-    Args:
-        update: the rule for one leaf; takes what `reads` and `slots` name, and the hyperparameters.
+    Attributes:
+        update: function of one leaf; takes what `reads` and `slots` name, and the hyperparameters.
         reads: which of `w`, `g`, `lr`, `t`, `progress` and `shape` it takes.
         slots: shape of each state: "full", "row", "column" or "scalar".
-        learning_rate: number, array, or schedule (a function of the step from 0).
-        hyperparameters: values by name.
-        total_steps: length of the training, where the rule reads `progress`.
-        mask: tree of booleans, or function of the parameters to one: the leaves with weight decay.
-        state_dtype: type of the states, by default that of the weights. Arithmetic is in float32 or wider.
+        hyperparameters: names of those that it takes.
+        axes: whether it matters which axes are inputs and which outputs.
     """
 
-    def zeros(w, shape):
-        dtype = state_dtype or w.dtype
+    update: Callable[..., Any]
+    reads: tuple[str, ...]
+    slots: dict[str, str]
+    hyperparameters: tuple[str, ...]
+    axes: bool
+
+
+def number(name, value, low=-math.inf, high=math.inf):
+    """Return a number that a transform is given; raise ValueError unless it is real, finite, and in [low, high).
+
+    A traced value is known to be a number only when the transform runs.
+    """
+    if isinstance(value, (int, float, np.number, np.ndarray, jax.Array)) and not isinstance(value, bool):
+        kind = jnp.asarray(value).dtype
+        if jnp.ndim(value):
+            raise ValueError(f"{name} has shape {jnp.shape(value)}; it must be one number")
+        if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
+            raise ValueError(f"{name} is of type {kind}; it must be a number")
+        if jnp.issubdtype(kind, jnp.floating) and jnp.finfo(kind).bits < 32:
+            raise ValueError(
+                f"{name} comes in {kind}, which would round it; give float32 or wider "
+                "(optax.inject_hyperparams(..., hyperparam_dtype=jnp.float32))"
+            )
+        if not isinstance(value, Tracer) and not (math.isfinite(value) and low <= value < high):
+            bounds = [f"at least {low:g}"] * (low > -math.inf) + [f"below {high:g}"] * (high < math.inf)
+            raise ValueError(f"{name} is {float(value):g}; it must be {' and '.join(bounds) or 'finite'}")
+        return value
+    if callable(value):
+        raise ValueError(f"{name} is a function; only learning_rate may be one (others: optax.inject_hyperparams)")
+    raise ValueError(f"{name} is {value!r}; it must be a number")
+
+
+def narrowed(value, dtype):
+    """Return a number in a type; Python's own adapt to what they meet."""
+    return value.astype(dtype) if hasattr(value, "astype") else value
+
+
+def transform(
+    programs,
+    learning_rate,
+    hyperparameters,
+    limits,
+    total_steps=None,
+    mask=None,
+    state_dtype=None,
+    leaf_classes=None,
+) -> optax.GradientTransformation:
+    """Return the optax transform that applies a rule's programs to the leaves.
+
+    Args:
+        programs: by class of leaves: {"all": LeafProgram} or {"matrix": LeafProgram, "other": LeafProgram}.
+        learning_rate: number, or schedule (a function of the step from 0).
+        hyperparameters: values by name.
+        limits: (low, high) of hyperparameters that may not take every value, by name; high itself is excluded.
+        total_steps: length of the training, where the rule reads `progress`.
+        mask: tree of booleans, a prefix of one, or function of the parameters to one: the leaves with weight decay.
+        state_dtype: type of the states, by default that of the weights, of float16 weights float32. Arithmetic is in
+            float32 or wider.
+        leaf_classes: which leaves are matrices and how, see `classified`.
+    """
+    if not callable(learning_rate):
+        number("learning_rate", learning_rate, 0.0)
+    for name, value in hyperparameters.items():
+        number(name, value, *limits.get(name, ()))
+    if any("progress" in part.reads for part in programs.values()) and total_steps is None:
+        raise ValueError("the rule reads progress: pass total_steps, the length of the training")
+    if total_steps is not None:
+        number("total_steps", total_steps, 1)
+    decays = [name for name in hyperparameters if name.endswith("weight_decay")]
+    if mask is not None and not decays:
+        raise ValueError("the rule has no hyperparameter weight_decay, so no mask for it")
+    if state_dtype is not None:
+        try:
+            known = jnp.issubdtype(jnp.dtype(state_dtype), jnp.floating)
+        except TypeError:
+            known = False
+        if not known:
+            raise ValueError(f"state_dtype is {state_dtype!r}; it must be a type of floating-point numbers")
+    needed = len(programs) > 1 or programs["all"].axes
+    reads = {name for part in programs.values() for name in part.reads}
+
+    def leaf_programs(params):
+        found = classified(params, leaf_classes, needed)
+        return [(programs["all" if "all" in programs else kind], view) for kind, view in found]
+
+    def zeros(w, view, shape):
+        dtype = state_dtype or (jnp.float32 if w.dtype == jnp.float16 else w.dtype)
         if shape == "full":
             return jnp.zeros_like(w, dtype)
-        rows = (1,) * (w.ndim - 1) + w.shape[-1:]
-        columns = w.shape[:-1] + (1,) * min(w.ndim, 1)
-        return jnp.zeros({"row": rows, "column": columns, "scalar": ()}[shape], dtype)
-
-    def wide(x):
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        one = view.matrix
+        rows = (1,) * (len(one) - 1) + one[-1:]
+        columns = one[:-1] + (1,) * min(len(one), 1)
+        stacked = view.whole[:1] if view.stacked else ()
+        return jnp.zeros(stacked + {"row": rows, "column": columns, "scalar": ()}[shape], dtype)
 
     def init(params):
-        count = jnp.zeros([], jnp.int32)
-        return RuleState(count, {name: jax.tree.map(lambda w, s=s: zeros(w, s), params) for name, s in slots.items()})
+        for path, w in jax.tree_util.tree_flatten_with_path(params)[0]:
+            if not jnp.issubdtype(w.dtype, jnp.floating):
+                raise ValueError(
+                    f"leaf {jax.tree_util.keystr(path)} is of type {w.dtype}: the rule trains real floating-point "
+                    "weights (complex ones inside optax.contrib.split_real_and_imaginary, others by optax.masked)"
+                )
+        leaves, tree = jax.tree.flatten(params)
+        own = list(zip(leaves, leaf_programs(params)))
+        slots = {
+            name: tree.unflatten(
+                zeros(w, view, part.slots[name]) if name in part.slots else optax.MaskedNode()
+                for w, (part, view) in own
+            )
+            for name in dict.fromkeys(name for part in programs.values() for name in part.slots)
+        }
+        return RuleState(jnp.zeros([], jnp.int32), slots)
 
     def step(updates, state, params=None):
         if params is None and ("w" in reads or callable(mask)):
             raise ValueError("this rule reads the weights: call update(updates, state, params)")
         gradients, tree = jax.tree.flatten(updates)
-        shared = dict(hyperparameters)
-        if "lr" in reads:
-            shared["lr"] = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        if "t" in reads:
-            shared["t"] = state.count.astype(jnp.float32) + 1.0
-        if "progress" in reads:
-            shared["progress"] = jnp.minimum(state.count.astype(jnp.float32) / total_steps, 1.0)
-        leaves = [dict(shared) for _ in gradients]
-        for leaf, g in zip(leaves, gradients):
-            leaf.update({"g": wide(g)} if "g" in reads else {}, **({"shape": g.shape} if "shape" in reads else {}))
-        if "w" in reads:
-            for leaf, w in zip(leaves, tree.flatten_up_to(params)):
-                leaf["w"] = wide(w)
+        own = leaf_programs(updates if params is None else params)
+        weights = tree.flatten_up_to(params) if "w" in reads else gradients
         old = {name: tree.flatten_up_to(slot) for name, slot in state.slots.items()}
-        for name, slot in old.items():
-            for leaf, value in zip(leaves, slot):
-                leaf[name] = wide(value)
+        count = state.count.astype(jnp.float32)
+        scalars = {"lr": learning_rate(state.count) if callable(learning_rate) else learning_rate, "t": count + 1.0}
+        if "progress" in reads:
+            scalars["progress"] = jnp.minimum(count / narrowed(total_steps, jnp.float32), 1.0)
+        decayed = [True] * len(gradients)
         if mask is not None:
-            chosen = mask(params) if callable(mask) else mask
-            chosen = jax.tree.map(lambda m, g: g if isinstance(g, optax.MaskedNode) else m, chosen, updates)
-            for leaf, decayed in zip(leaves, tree.flatten_up_to(chosen)):
-                leaf["weight_decay"] = jnp.where(decayed, leaf["weight_decay"], 0.0)
-        results = run_leaves(update, leaves)
-        new = [jnp.broadcast_to(-result[0], g.shape).astype(g.dtype) for result, g in zip(results, gradients)]
-        kept = {
-            name: tree.unflatten(
-                jnp.broadcast_to(result[i], value.shape).astype(value.dtype)
-                for result, value in zip(results, old[name])
-            )
-            for i, name in enumerate(slots, 1)
-        }
-        return tree.unflatten(new), RuleState(jnp.asarray(optax.safe_increment(state.count)), kept)
+            decayed = per_leaf(mask(params) if callable(mask) else mask, updates, "mask")
+
+        def arguments(i):
+            part, view = own[i]
+            double = jnp.dtype("float64") in (gradients[i].dtype, weights[i].dtype)
+            dtype = jnp.float64 if double else jnp.float32
+            arrays = {"g": gradients[i], "w": weights[i]}
+            arrays = {name: view.matrices(x) for name, x in arrays.items() if name in part.reads}
+            for name, shape in part.slots.items():
+                arrays[name] = view.matrices(old[name][i]) if shape == "full" else old[name][i]
+            numbers = {name: value for name, value in scalars.items() if name in part.reads}
+            numbers |= {name: hyperparameters[name] for name in part.hyperparameters}
+            numbers = {name: narrowed(value, dtype) for name, value in numbers.items()}
+            if decayed[i] is not True:
+                numbers |= {name: jnp.where(decayed[i], numbers[name], 0.0) for name in decays if name in numbers}
+            given = {"shape": view.matrix} if "shape" in part.reads else {}
+            return view, {name: jnp.asarray(x, dtype) for name, x in arrays.items()}, {**numbers, **given}
+
+        new: list = [None] * len(gradients)
+        kept: dict = {name: [optax.MaskedNode()] * len(gradients) for name in state.slots}
+        for part in programs.values():
+            places = [i for i in range(len(gradients)) if own[i][0] is part]
+            for i, (update, *states) in zip(places, run_program(part, [arguments(i) for i in places])):
+                new[i] = own[i][1].leaf(update).astype(gradients[i].dtype)
+                for (name, shape), value in zip(part.slots.items(), states):
+                    value = own[i][1].leaf(value) if shape == "full" else value
+                    kept[name][i] = value.astype(old[name][i].dtype)
+        slots = {name: tree.unflatten(values) for name, values in kept.items()}
+        return tree.unflatten(new), RuleState(jnp.asarray(optax.safe_increment(state.count)), slots)
 
     return optax.GradientTransformation(init, step)
 
 
-def leaf_classes(params):
-    """Return "matrix" for leaves of two or more axes (a convolution counts as one matrix), "other" for the rest."""
-    return jax.tree.map(lambda w: "matrix" if w.ndim >= 2 else "other", params)
+def run_program(part, leaves):
+    """Return, for each leaf, the negated update and the new states, as matrices.
+
+    Args:
+        part: a `LeafProgram`.
+        leaves: for each leaf its `View`, the arrays that are matrices (or belong to each), and what else it takes.
+    """
+
+    def finished(view, arrays, result):
+        shapes = [view.matrix, *(arrays[name].shape for name in part.slots)]
+        return [jnp.broadcast_to(x, shape) for x, shape in zip((-result[0], *result[1:]), shapes)]
+
+    if not inspect.isgeneratorfunction(part.update):
+        found = []
+        for view, arrays, others in leaves:
+
+            def run(a, view=view, others=others):
+                return finished(view, a, part.update(**a, **others))
+
+            found.append((jax.vmap(run) if view.stacked else run)(arrays))
+        return found
+    # Numbers over all leaves: every matrix takes part by itself.
+    single = []
+    for view, arrays, others in leaves:
+        each = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(view.whole[0])] if view.stacked else [arrays]
+        single += [(view, a, others) for a in each]
+    results = run_together(part.update, [{**a, **o} for _, a, o in single])
+    done = iter([finished(view, a, result) for (view, a, _), result in zip(single, results)])
+    return [
+        [jnp.stack(x) for x in zip(*(next(done) for _ in range(view.whole[0])))] if view.stacked else next(done)
+        for view, _, _ in leaves
+    ]
+
+
+def run_together(update, leaves):
+    """Run generators `update(**leaf)` in step and return their results: each yields a share and is sent all shares."""
+    runs = [update(**leaf) for leaf in leaves]
+    results: list = [None] * len(runs)
+    sent = None
+    while None in results:
+        shares = []
+        for i, run in enumerate(runs):
+            try:
+                shares.append(run.send(sent))
+            except StopIteration as stop:
+                results[i] = stop.value
+        sent = jnp.stack(shares) if shares else None
+    return results

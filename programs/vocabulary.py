@@ -262,9 +262,28 @@ INPUT_SHAPES: dict[str, Shape] = {
     for name in dialect.inputs
 }
 
+ELSEWHERE = {
+    "update": {
+        **dict.fromkeys(("grad", "grads", "gradient", "gradients", "dw"), "g"),
+        **dict.fromkeys(("weight", "weights", "param", "params", "parameter", "parameters", "theta", "x"), "w"),
+        **dict.fromkeys(("learning_rate", "rate", "eta", "step_size", "stepsize"), "lr"),
+        **dict.fromkeys(("step", "steps", "iteration", "iterations", "count", "epoch", "time"), "t"),
+        **dict.fromkeys(("fraction", "total_steps"), "progress"),
+        **dict.fromkeys(("loss", "losses", "value", "objective", "hessian", "hess", "curvature", "fisher"), ""),
+        **dict.fromkeys(("jacobian", "key", "rng", "noise", "batch", "data", "mask", "layer"), ""),
+    },
+    "drift": {
+        **dict.fromkeys(("ratio", "ratios"), "r"),
+        **dict.fromkeys(("log_ratio", "logratio", "kl"), "log_r"),
+        **dict.fromkeys(("adv", "advantage", "advantages"), "a"),
+        **dict.fromkeys(("t", "step", "time"), "progress"),
+    },
+}
+"""What optimizers are often given under other names, by dialect: the input that is meant, or "" where there is none."""
+
 KEPT = {
-    *("jax", "jnp", "optax", "shape", "spread", "sum_of_squares", "clip_by_total", "run_leaves", "transform"),
-    *("learning_rate", "total_steps", "mask", "state_dtype", "Any", "NamedTuple", "RuleState", "update"),
+    *("jax", "jnp", "optax", "shape", "spread", "clip_to", "transform", "update", "PROGRAMS", "LIMITS"),
+    *("learning_rate", "total_steps", "mask", "state_dtype", "leaf_classes", "Any", "NamedTuple"),
 }
 """Names that exported files and `to_optax` use themselves; a program may not."""
 

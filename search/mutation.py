@@ -68,13 +68,16 @@ def checked(program: Program, limits: Limits) -> Summary:
     """Return the summary of a program that may be evaluated.
 
     Raises:
-        ProgramError: it is invalid, too long, too costly, or does not depend on gradient and learning rate.
+        ProgramError: it is invalid, too long, too costly, holds a constant that float32 cannot hold, or does not depend
+            on gradient and learning rate.
     """
     if len(program.statements) > limits.statements:
         raise ProgramError(f"{len(program.statements)} statements; at most {limits.statements} are allowed")
     summary = summarize(program)
     if summary.cost > limits.cost:
         raise ProgramError(f"a step costs {summary.cost}; at most {limits.cost} is allowed")
+    if summary.overflows:
+        raise ProgramError("a constant is too large: float32 ends at 3.4e38")
     for name in program.dialect.needs:
         if name not in summary.reads:
             raise ProgramError(f"the {program.kind} does not depend on the {program.dialect.inputs[name]}")
