@@ -13,15 +13,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .programs import Program, ProgramError, RulesmithError
-from .programs.objective import Objective
-from .programs.rule import Rule
-
 if TYPE_CHECKING:
     from .envs.environment import Box, Discrete, Environment, Step
     from .envs.gridworld.level import Level
     from .envs.tasks import Examples, Splits, Task
     from .launch import discover
+    from .programs import Program, ProgramError, RulesmithError
+    from .programs.leaves import flax_leaf_classes
+    from .programs.objective import Objective
+    from .programs.rule import Rule
     from .results.comparison import compare
     from .results.run import Run, open_run
     from .search.method import Devices, Workers
@@ -38,6 +38,9 @@ _PLACES = {
     "Level": "envs.gridworld.level",
     **dict.fromkeys(("Examples", "Splits", "Task"), "envs.tasks"),
     "discover": "launch",
+    **dict.fromkeys(("Program", "ProgramError", "RulesmithError"), "programs"),
+    "Objective": "programs.objective",
+    "Rule": "programs.rule",
     "compare": "results.comparison",
     **dict.fromkeys(("Run", "open_run"), "results.run"),
     **dict.fromkeys(("Devices", "Workers"), "search.method"),
@@ -47,6 +50,7 @@ _PLACES = {
     "ObjectiveSearch": "search.methods.objective",
     "Refinement": "search.methods.refinement",
     "Symbolic": "search.methods.symbolic",
+    "flax_leaf_classes": "programs.leaves",
     "load": "search.runs",
 }
 """Where public names stand that are imported when they are first used, since JAX and what is above it take seconds."""
@@ -91,6 +95,7 @@ __all__ = [
     "Workers",
     "compare",
     "discover",
+    "flax_leaf_classes",
     "load",
     "open_run",
 ]

@@ -5,23 +5,53 @@ from __future__ import annotations
 import os
 import sys
 
-from .programs import RulesmithError
+from .search import stopping
 
 
 def main() -> None:
-    """Run the command line; what a user can put right is one line on standard error, and exit status 2."""
-    from . import cli
+    """Run the command line, and end the process.
 
-    # Once, for every command: modules of the current directory are found, as those of `python my_script.py` are.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    What a user can put right is one line on standard error, and exit status 2. A command that was stopped by a signal
+    has the status 128 + the signal's number, and one whose output could not be written the status 1.
+    """
+    stopping.listen()
     try:
-        cli.run(sys.argv[1:])
+        status = _run(sys.argv[1:])
+    except stopping.Stopped as stopped:
+        status = stopped.status
+    sys.exit(status)
+
+
+def _run(words: list[str]) -> int:
+    """Run a command, and return the exit status."""
+    from . import output
+    from .programs import RulesmithError
+
+    out, errors = output.wrapped(sys.stdout), output.wrapped(sys.stderr)
+    sys.stdout, sys.stderr = out, errors
+    status = 0
+    try:
+        from . import cli
+
+        # Once, for every command: modules of the current directory are found, as those of `python my_script.py` are.
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        cli.run(words)
     except RulesmithError as error:
-        print(f"rulesmith: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(1)
+        print(f"rulesmith: {error}", file=errors)
+        status = 2
+    except OSError as error:  # a folder that cannot be read, a disk that is full
+        print(f"rulesmith: {error.filename or 'a file'}: {error.strerror or error}", file=errors)
+        status = 2
+    except SystemExit as ended:  # of help, or of options that are not right
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except stopping.Stopped as stopped:
+        print("rulesmith: stopped", file=errors)
+        status = stopped.status
+    out.flush()
+    if out.fault:
+        print(f"rulesmith: standard output cannot be written: {out.fault}", file=errors)
+    return status or int(out.failed)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,9 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) ->
     """
     from .results import reporting, views
     from .search.runs import load
+    from .search.store import holds_run
 
-    if (Path(rule) / "run.sqlite").exists():
+    if holds_run(Path(rule)):
         report = views.run_json(Path(rule), stats=stats) if json else views.run_text(Path(rule))
     else:
         report = reporting.rule_json(load(rule)) if json else reporting.rule_text(load(rule))
@@ -284,10 +285,7 @@ def _search(
     minutes = preset.minutes if basics.minutes is None and bound is None else basics.minutes
     directory = directory_of(method, basics.out, basics.resume)
     how = {"bound": bound, "minutes": minutes, "resume": basics.resume, "resources": resources}
-    try:
-        run_method(method, config, directory, **how, facts={"preset": chosen})
-    except KeyboardInterrupt:
-        return directory
+    run_method(method, config, directory, **how, facts={"preset": chosen})
     return directory
 
 

@@ -94,7 +94,7 @@ def run_method(
     """Run a search under its display; `how` is for `search.method.discover`. Ctrl-C ends it in good order.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; all whole steps are kept.
+        KeyboardInterrupt: Ctrl-C was pressed; all whole steps are kept, and a run without one leaves its name free.
     """
     if not progress:
         methods.discover(method, config, directory, bound=bound, minutes=minutes, **how)
@@ -111,7 +111,9 @@ def run_method(
                 **how,
             )
         except KeyboardInterrupt:
-            display.status("stopped; all that was whole is kept, and --resume (in Python: resume=True) goes on")
+            kept = "all that was whole is kept, and --resume (in Python: resume=True) goes on"
+            begun = (directory / FILE).exists()
+            display.status(f"stopped; {kept if begun else 'before the first step, so nothing is kept'}")
             raise
     display.end()
 

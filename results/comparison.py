@@ -25,6 +25,7 @@ from ..meta.judging import Verdict
 from ..programs import RulesmithError
 from ..programs.objective import Objective
 from ..programs.rule import Rule
+from ..search.numerics import standard_numerics
 from . import verdicts as cache
 from .comparison_progress import reporting
 from .statistics import Estimate, mean_and_error
@@ -181,6 +182,7 @@ class Contest(Protocol):
         ...
 
 
+@standard_numerics()
 def compare(
     rules: Any,
     *,
@@ -237,7 +239,6 @@ def compare(
         if number is not None and (type(number) is not int or number < least):
             why = "; an interval needs them" if name == "seeds" else ""
             raise RulesmithError(f"{name} is {number!r}; it must be a whole number, at least {least}{why}")
-    cache.folder()
     contest: Contest
     if tasks:
         from .optimizer_comparison import OptimizerContest
@@ -261,7 +262,7 @@ def _run(contest: Contest, status: Callable[[str], None] | None) -> Comparison:
             found[judgement] = verdict
     waiting = [judgement for judgement in contest.judgements if judgement not in found]
     total = len(contest.judgements)
-    first = f"{total} judgements, of which {len(found)} are known; {len(waiting)} to make"
+    first = f"{total} judgements, of which {len(found)} are known; {len(waiting)} to make{cache.not_kept_words()}"
     with (
         reporting(waiting, contest.at_once, status, first) as finished,
         contextlib.closing(_judged(contest, waiting)) as judged,

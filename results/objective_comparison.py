@@ -34,6 +34,7 @@ from ..programs import RulesmithError, rule_file
 from ..programs.errors import unknown
 from ..programs.objective import Objective
 from ..search.executors import available_cores, cache_compilations
+from ..search.numerics import check_platform
 from . import statistics
 from .comparison import Comparison, Judgement, check_names, finite_or, rule_meant
 from .verdicts import explained, verdict_mark
@@ -165,6 +166,7 @@ class ObjectiveContest:
         workers: int | None,
     ) -> None:
         _use_cores(workers or available_cores())  # before anything runs in JAX, such as the opening of a run
+        check_platform()
         self._trials, self._seeds, self._workers = trials, seeds, workers
         self._rules = _with_baselines([_objective_meant(given) for given in rules])
         check_names([rule.name for rule in self._rules], "rules")

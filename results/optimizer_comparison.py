@@ -6,7 +6,6 @@ by value, with cloudpickle.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +16,17 @@ import numpy as np
 from jaxtyping import Float
 
 from ..envs.marks import computation_hash
-from ..envs.tasks import Task, find
+from ..envs.tasks import Task, find_checked
+from ..envs.tasks.checks import check_yardstick
 from ..meta.contestants import Contestant, contestant_at, contestant_of_function, contestant_of_rule
 from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict, judge_optimizer
+from ..meta.training import maker
 from ..meta.tuning import TUNING_SEEDS, settings
 from ..programs import RulesmithError
 from ..programs.objective import Objective
 from ..programs.rule import Rule
 from ..search.executors import Pool, available_cores
+from ..search.numerics import check_platform, jax_flags, under_flags
 from . import statistics
 from .comparison import Comparison, Judgement, check_names, finite_or, rule_meant
 from .verdicts import explained, verdict_mark
@@ -163,6 +165,7 @@ class OptimizerContest:
     def __init__(
         self, rules: Sequence[Any], tasks: Sequence[Any], *, trials: int, seeds: int, workers: int | None
     ) -> None:
+        check_platform()
         self._trials, self._seeds = trials, seeds
         self._contestants: list[Contestant] = []
         for given in (*rules, OptimizerComparison.baseline):
@@ -173,7 +176,7 @@ class OptimizerContest:
         for given in tasks:
             if not isinstance(given, str | Task):
                 raise RulesmithError(f"{given!r:.80} is no task: give a name, an import path or a rulesmith Task")
-        self._tasks = [task for given in tasks for task in ([given] if isinstance(given, Task) else find([given]))]
+        self._tasks = find_checked(tasks, axes=False)
         check_names([task.name for task in self._tasks], "tasks")
         self._jobs = _portable(self._contestants, self._tasks, trials, seeds)
         judgements = []
@@ -192,9 +195,12 @@ class OptimizerContest:
         """Make judgements in worker processes, and yield each with its verdict as it comes."""
         places = {contestant.name: i for i, contestant in enumerate(self._contestants)}
         items = {(places[judgement.contestant], judgement.task): judgement for judgement in waiting}
-        pool = Pool(functools.partial(_worker, self._jobs), min(self.at_once, len(items)))
+        build = functools.partial(under_flags, jax_flags(), functools.partial(_worker, self._jobs))
+        pool = Pool(build, min(self.at_once, len(items)))
         try:
             for item, verdict in pool.each(list(items)):
+                if items[item].contestant == OptimizerComparison.baseline:
+                    check_yardstick(self._tasks[item[1]], verdict.results, "at its best setting")
                 yield items[item], verdict
         finally:
             pool.close()
@@ -219,7 +225,6 @@ def _portable(contestants: Sequence[Contestant], tasks: Sequence[Task], trials: 
     """
     import cloudpickle
 
-    tasks = [dataclasses.replace(task) for task in tasks]  # without the data they have read
     for name, each in [*((c.name, c) for c in contestants), *((t.name, t) for t in tasks)]:
         with explained(f"{name} cannot be sent to worker processes"):
             cloudpickle.dumps(each)
@@ -268,10 +273,10 @@ def _optimizer_content(contestant: Contestant, task: Task, trials: int) -> tuple
 
     def step(weights: Any, setting: dict[str, Any]) -> Any:
         options = {name: value for name, value in setting.items() if name != "learning_rate"}
-        transform = contestant.make(options)(lambda _: setting["learning_rate"], jnp.int32(task.steps))
+        transform = maker(contestant.rule, options, task)(lambda _: setting["learning_rate"], jnp.int32(task.steps))
         return transform.update(weights, transform.init(weights), weights)
 
-    weights = jax.eval_shape(task.init, jax.random.key(0))
+    weights, _ = task.shapes
     setting = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in contestant.ranges}
     with explained(f"{contestant.name} cannot train {task.name}"):
         return computation_hash(step, weights, setting), tried

@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from ..programs import RulesmithError, rule_file
+from ..search.numerics import check_platform, standard_numerics
 
 
+@standard_numerics()
 def tune_rules(names: Sequence[str], tasks: Sequence[str], trials: int, seeds: int, output: Path | None) -> None:
     """Tune rules on tasks, print a line for each, and keep the settings in a file."""
     from importlib import metadata
 
-    from ..envs.tasks import find
+    from ..envs.tasks import find_checked
     from ..meta.training import Trainer
     from ..meta.tuning import tune
     from ..search.executors import cache_compilations
 
     if trials < 1 or seeds < 1:
         raise RulesmithError("--trials and --seeds must be above 0")
-    rules, found = [rule_file.find_optimizer(name) for name in names], find(list(tasks))
+    rules, found = [rule_file.find_optimizer(name) for name in names], find_checked(list(tasks), axes=False)
+    if output:
+        rule_file.check_writable(output)
+    check_platform()
     cache_compilations()
     kept: dict[str, Any] = {"commands": [], "baselines": []}
     if output and output.exists():

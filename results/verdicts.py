@@ -10,19 +10,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import platform
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..envs.marks import hash_of
 from ..meta.judging import Verdict
 from ..programs import RulesmithError, rule_file
-from ..search.method import jax_flags
+from ..search.executors import cache_folder, cache_path
+from ..search.numerics import jax_flags
 
 _Kind = TypeVar("_Kind", bound=Verdict)
+_NAME = "verdicts"
+"""The part of the user's cache that holds them."""
 
 
 def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) -> str:
@@ -59,33 +60,24 @@ def explained(what: str) -> Iterator[None]:
         raise RulesmithError(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]}") from None
 
 
-def folder() -> Path:
-    """Return where verdicts are kept, after making it.
-
-    Raises:
-        RulesmithError: the folder cannot be written to.
-    """
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rulesmith" / "verdicts"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"cannot be made: {error.strerror}"
-    else:
-        if os.access(place, os.W_OK):
-            return place
-        reason = "cannot be written to"
-    raise RulesmithError(f"{place}, where verdicts are kept, {reason}; set XDG_CACHE_HOME to another folder")
-
-
 def known_verdict(mark: str, kind: type[_Kind]) -> _Kind | None:
     """Return the verdict that is kept under a mark; None if there is none, or its file is damaged."""
     try:
-        found = kind(**json.loads((folder() / f"{mark}.json").read_text()))
+        found = kind(**json.loads((cache_path(_NAME) / f"{mark}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return found if isinstance(found.results, list) and isinstance(found.setting, dict) else None
 
 
 def keep_verdict(mark: str, verdict: Verdict) -> None:
-    """Keep a verdict under a mark."""
-    rule_file.write_text(folder() / f"{mark}.json", json.dumps(verdict.to_dict()))
+    """Keep a verdict under a mark; where the cache cannot be written, it is not kept."""
+    place = cache_folder(_NAME)
+    if place is None:
+        return
+    with contextlib.suppress(RulesmithError):  # a disk that has become full
+        rule_file.write_text(place / f"{mark}.json", json.dumps(verdict.to_dict()))
+
+
+def not_kept_words() -> str:
+    """Return the end of a sentence that says that no verdict can be kept, and where; empty where they can be."""
+    return "" if cache_folder(_NAME) else f"; none can be kept, since {cache_path(_NAME)} cannot be written"

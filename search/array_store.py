@@ -39,6 +39,11 @@ class ArrayStore(Store):
         if time.monotonic() - self._written > CHECKPOINT_EVERY:
             self.close_step(record)
 
+    def remove_files(self) -> None:
+        """See `Store.remove_files`; checkpoints too."""
+        super().remove_files()
+        shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
+
     def close_step(self, record: Record[Any, Any, Any, Any]) -> None:
         """Write the states, then the row that names them; only the latest of the older checkpoints is kept."""
         from safetensors import SafetensorError

@@ -11,6 +11,7 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +134,7 @@ class Pool:
         for _ in range(ATTEMPTS):
             waiting: dict[Future[Any], int] = {}
             try:
-                with _main_hidden():
+                with _main_hidden(), _without_ctrl_c():
                     for i in sorted(left):
                         waiting[self._pool.submit(_evaluate, items[i])] = i
                 for future in as_completed(waiting):
@@ -174,6 +175,16 @@ def _main_hidden() -> Iterator[None]:
         main.__dict__.update(kept)
 
 
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Start processes that do not hear of Ctrl-C, not even before they can say so: it is the parent's to handle."""
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
+
+
 class Portable:
     """A function that is sent to other processes by value if they cannot import it, or something that it refers to."""
 
@@ -192,13 +203,34 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cache_path(name: str) -> Path:
+    """Return where a part of the user's cache is, or would be."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home, as in some containers
+        base = Path("/nonexistent")
+    return base / "rulesmith" / name
+
+
+def cache_folder(name: str) -> Path | None:
+    """Return the folder of a part of the user's cache, after making it; None if it cannot be written."""
+    folder = cache_path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None
+
+
 def cache_compilations() -> None:
-    """Keep XLA's compiled functions in the user's cache folder, so that only the first run on a machine compiles."""
+    """Keep XLA's compiled functions in the user's cache, if it can be written, so that only a first run compiles."""
     import jax
 
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(Path(base) / "rulesmith" / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    folder = cache_folder("xla")
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 _evaluator: Callable[[Any], Any] | None = None
@@ -206,7 +238,6 @@ _evaluator: Callable[[Any], Any] | None = None
 
 def _initialize(places: Any, build: bytes, parent: int) -> None:
     global _evaluator
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     core = places.get()
     if core is not None:

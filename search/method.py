@@ -25,17 +25,14 @@ from . import engine
 from .config_codec import differences, from_plain, to_plain, words_of
 from .engine import Curriculum, Observer, Problem, Record, States, Strategy
 from .executors import cache_compilations
+from .numerics import check_platform, jax_flags, standard_numerics
 from .options import Count, Text
+from .stopping import handlers_kept, whole, written_at_least
 from .store import Store
 
 Config = TypeVar("Config")
 
 _PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax")
-_FLAGS = (
-    *("jax_enable_x64", "jax_default_prng_impl", "jax_threefry_partitionable", "jax_default_matmul_precision"),
-    *("jax_default_dtype_bits", "jax_numpy_dtype_promotion", "jax_random_seed_offset"),
-)
-"""JAX's process-wide flags that change what a run finds."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,8 @@ class Devices:
                 raise RulesmithError(
                     f"--hosts {self.hosts}: give I/N@HOST:PORT, such as 0/2@10.0.0.1:1234, I from 0 to N - 1"
                 )
-            join_hosts(found[3], int(found[2]), int(found[1]))
+            with handlers_kept():
+                join_hosts(found[3], int(found[2]), int(found[1]))
 
 
 @dataclass(frozen=True)
@@ -215,14 +213,6 @@ class Method(Generic[Config]):
         return replace(found, config=replace(found.variants.get(rule, found.config), rule=rule))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def jax_flags() -> dict[str, Any]:
-    """Return JAX's process-wide flags that change results, as they are in this process."""
-    import jax
-
-    found = {name: getattr(jax.config, name) for name in _FLAGS if hasattr(jax.config, name)}
-    return {name: getattr(value, "value", value) for name, value in found.items()}  # some are enumerations
-
-
 def kept_config(method: Method[Config], store: Store, config: Config | None) -> Config:
     """Return the config that a run began with.
 
@@ -247,6 +237,7 @@ def kept_config(method: Method[Config], store: Store, config: Config | None) -> 
     return from_plain(method.config, kept) if config is None else config
 
 
+@standard_numerics()
 def discover(
     method: Method[Config],
     config: Config | None,
@@ -286,6 +277,7 @@ def discover(
             raise RulesmithError(f"{name} is {value:g}; it must be above 0")
     resources = resources or method.resources()
     resources.check()
+    check_platform()
     cache_compilations()
     if jax.process_count() > 1 and minutes is not None:
         raise RulesmithError(f"several hosts stop together: bound the run by --{method.unit}, not by --minutes")
@@ -307,9 +299,9 @@ def discover(
     with method.store.create(directory, _facts(method, to_plain(config), found)) as store:
         try:
             _run(method, config, Setup(store, resources, status), **how)
-        except RulesmithError:
-            if store.last_state() is None and not store.steps():
-                store.remove()  # what could not begin leaves its name free
+        except BaseException:
+            if not store.begun():
+                store.remove()  # what has no step leaves its name free
             raise
 
 
@@ -346,17 +338,18 @@ def _run(
         if jax.process_count() > 1:
             step, done, states = from_first_host((np.int32(step), np.int32(done), states))
         session = _Session(store, parts, method, bound, minutes, int(done), [*observers], [*callbacks])
-        try:
-            engine.run(
-                *(parts.strategy, parts.curriculum, parts.problem),
-                key=key,
-                states=states,
-                step=int(step),
-                until=session.until,
-                observers=[session.observe],
-            )
-        finally:
-            session.close()
+        with written_at_least(session.close):
+            try:
+                engine.run(
+                    *(parts.strategy, parts.curriculum, parts.problem),
+                    key=key,
+                    states=states,
+                    step=int(step),
+                    until=session.until,
+                    observers=[session.observe],
+                )
+            finally:
+                session.close()
         if store and session.finished:
             method.conclude(store, setup.status)
     finally:
@@ -398,9 +391,10 @@ class _Session:
         record = replace(record, metrics={**record.metrics, "seconds": now - self._last})
         self._last = now
         self._done += self._amount(record)
-        if self._store:
-            self._store(record)
-        self._latest = record
+        with whole():
+            if self._store:
+                self._store(record)
+            self._latest = record
         for observer in self._observers:
             observer(record)
         for callback in self._callbacks:
@@ -408,8 +402,9 @@ class _Session:
 
     def close(self) -> None:
         """Write what is left to write."""
-        if self._store and self._latest:
-            self._store.close_step(self._latest)
+        with whole():
+            if self._store and self._latest:
+                self._store.close_step(self._latest)
 
 
 __all__ = [

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..programs import RulesmithError
 from .executors import ATTEMPTS, ONE_THREAD, cache_compilations
+from .stopping import handlers_kept
 
 _evaluators: dict[str, Callable[[Any], Any]] = {}
 
@@ -44,7 +45,8 @@ class RayPool:
             where = f"at {address}" if address else "on this machine"
             try:
                 _reach(address)
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+                with handlers_kept():
+                    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except (OSError, ValueError, RuntimeError) as error:
                 raise RulesmithError(f"no Ray cluster {where}: {str(error).splitlines()[0]}") from None
         self._build = ray.put(build)  # by value, where its module is not there to import

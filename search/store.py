@@ -10,7 +10,10 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,9 +68,12 @@ class Store:
         lock = _lock(directory)
         path = directory / FILE
         if path.exists():
-            raise RulesmithError(
-                f"{directory} holds a run already; add --resume to go on with it, or choose another --out"
-            )
+            with cls.open(directory) as other:
+                if other.begun():
+                    raise RulesmithError(
+                        f"{directory} holds a run already; add --resume to go on with it, or choose another --out"
+                    )
+                other.remove_files()  # a run that was killed before its first step
         with _plain_errors(path):
             part = path.with_suffix(".part")
             part.unlink(missing_ok=True)
@@ -78,7 +84,7 @@ class Store:
                 connection.executemany("INSERT INTO facts VALUES (?, ?)", rows)
             connection.close()  # folds the write-ahead log into the file
             part.rename(path)
-            return cls(directory, sqlite3.connect(path), lock)
+            return cls(directory, _connected(path), lock)
 
     @classmethod
     def open(cls, directory: Path, *, write: bool = False) -> Self:
@@ -88,11 +94,11 @@ class Store:
             RulesmithError: there is none, it is no run of ours, it is damaged, or (for writing) it is in use.
         """
         path = directory / FILE
-        if not path.is_file():
+        if not holds_run(directory):
             raise RulesmithError(f"{directory}: no run here (there is no {FILE})")
         lock = _lock(directory) if write else None
         with _plain_errors(path):
-            connection = sqlite3.connect(path)
+            connection = _connected(path) if write else _reading(path)
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if application != _APPLICATION:
@@ -112,14 +118,22 @@ class Store:
             self._lock.close()
 
     def remove(self) -> None:
-        """Delete the run's files, as if it had never begun; whatever else is in its directory stays."""
-        self._connection.close()
-        for path in self.directory.glob(f"{FILE}*"):
-            path.unlink(missing_ok=True)
+        """Delete the run, as if it had never begun; whatever else is in its directory stays."""
+        self.remove_files()
         if self._lock:
             (self.directory / _LOCK).unlink(missing_ok=True)
         if not any(self.directory.iterdir()):
             self.directory.rmdir()
+
+    def remove_files(self) -> None:
+        """Delete what the run has written, but not its lock."""
+        self._connection.close()
+        for path in self.directory.glob(f"{FILE}*"):
+            path.unlink(missing_ok=True)
+
+    def begun(self) -> bool:
+        """Tell whether the run has made a whole step."""
+        return self.last_state() is not None
 
     def fact(self, name: str) -> Any:
         """Return one of the facts kept at the start; None where there is none of that name."""
@@ -246,6 +260,47 @@ def infinite(fitness: float | None) -> float:
     return math.inf if fitness is None else fitness
 
 
+def holds_run(directory: Path) -> bool:
+    """Tell whether a directory holds a run.
+
+    Raises:
+        RulesmithError: this user may not look into it.
+    """
+    try:
+        return (directory / FILE).is_file()
+    except OSError as error:
+        raise RulesmithError(f"{directory}: cannot be read: {error.strerror}") from None
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, check_same_thread=False)  # the thread that ends a process writes too; see `stopping`
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """Return a connection to read from, also where SQLite may not make the files beside a store that it locks with."""
+    connection = _connected(path)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+        return connection
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if os.access(path.parent, os.W_OK) or not os.access(path, os.R_OK):
+            raise
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+    log = path.with_name(f"{FILE}-wal")
+    if not (log.exists() and log.stat().st_size):
+        return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+    found = sqlite3.connect(":memory:")  # a run that was killed: what its log holds is read from copies
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (path, log):
+            shutil.copy(file, folder)
+        copy = sqlite3.connect(Path(folder) / FILE)
+        copy.backup(found)
+        copy.close()
+    return found
+
+
 def _lock(directory: Path) -> Any:
     try:
         lock = (directory / _LOCK).open("w")
@@ -253,11 +308,12 @@ def _lock(directory: Path) -> Any:
         raise RulesmithError(f"{directory}: cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         lock.close()
-        raise RulesmithError(
-            f"{directory}: another run is writing here; wait for it, or choose another --out"
-        ) from None
+        why = f"its file system cannot lock files ({error.strerror}), which a run needs; choose another --out"
+        if isinstance(error, BlockingIOError):
+            why = "another run is writing here; wait for it, or choose another --out"
+        raise RulesmithError(f"{directory}: {why}") from None
     return lock
 
 
