@@ -16,10 +16,9 @@ def main() -> None:
     """
     stopping.listen()
     try:
-        status = _run(sys.argv[1:])
+        sys.exit(_run(sys.argv[1:]))
     except stopping.Stopped as stopped:
-        status = stopped.status
-    sys.exit(status)
+        os._exit(stopped.status)  # at once: threads of XLA may be computing still, and would abort at a usual exit
 
 
 def _run(words: list[str]) -> int:
@@ -45,9 +44,11 @@ def _run(words: list[str]) -> int:
         status = 2
     except SystemExit as ended:  # of help, or of options that are not right
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except stopping.Stopped as stopped:
+    except stopping.Stopped:
         print("rulesmith: stopped", file=errors)
-        status = stopped.status
+        out.flush()
+        errors.flush()
+        raise
     out.flush()
     if out.fault:
         print(f"rulesmith: standard output cannot be written: {out.fault}", file=errors)

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 GRACE = 5.0
 """Seconds that the main thread has to end a command."""
@@ -51,6 +52,7 @@ def listen() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and shells' background jobs have it
             signal.signal(number, _handle)
+    sys.unraisablehook = _unraisable
     threading.Thread(target=_watch, args=(here,), daemon=True).start()
 
 
@@ -62,6 +64,15 @@ def _handle(number: int, frame: object) -> None:
     if not _held:
         raise Stopped(number)
     _due = Stopped(number)
+
+
+def _unraisable(fault: Any) -> None:
+    """Keep a `Stopped` that was raised where Python drops exceptions, as in callbacks of the garbage collector."""
+    global _due
+    if isinstance(fault.exc_value, Stopped):
+        _due = fault.exc_value
+    else:
+        sys.__unraisablehook__(fault)
 
 
 def _watch(here: socket.socket) -> None:
