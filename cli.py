@@ -582,10 +582,10 @@ def _program(file: Path) -> Program:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
+    from .results.layout import show as show_on
+
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    console.print(renderable)
+    show_on(console if console.is_terminal else Console(highlight=False, width=160), renderable)
 
 
 __all__ = ["COMMANDS", "SEARCHES", "parse", "run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import threading
 import time
 from abc import abstractmethod
@@ -57,6 +58,8 @@ class Display:
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         self.directory = directory
+        self.quoted = shlex.quote(str(directory))
+        """The directory as a command takes it."""
         self.budget, self.minutes, self.method = budget, minutes, method
         self.console = Console(highlight=False)
         self.live: Live | NotebookCell | None = None

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 _ONE_LINE = ("rule", "what it is", "origin", "task", "run", "environment", "pull at ratio")
 
@@ -20,7 +21,11 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
     for column in columns:
         wide = 11 if column not in right else len(column)
         made.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column in _ONE_LINE, min_width=wide
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in _ONE_LINE,
+            overflow="ellipsis" if column in _ONE_LINE else "fold",
+            min_width=wide,
         )
     return made
 
@@ -33,13 +38,21 @@ def section(title: str, text: str = "") -> str:
 def text_part(renderable: Any) -> str:
     """Return what is made for the terminal as HTML."""
     console = Console(width=110, record=True, file=io.StringIO(), highlight=False)
-    console.print(renderable)
+    show(console, renderable)
     return f"<pre>{html.escape(console.export_text())}</pre>"
 
 
-def code(text: str) -> Syntax:
-    """Return a program's text."""
-    return Syntax(text.rstrip(), "python", theme="ansi_light", background_color="default")
+def code(text: str) -> Text:
+    """Return a program's text; its lines stay whole on the narrowest terminal where it is printed by `show`."""
+    made = Syntax("", "python", theme="ansi_light", background_color="default").highlight(text.rstrip())
+    made.rstrip()
+    made.no_wrap, made.overflow = True, "ignore"
+    return made
+
+
+def show(console: Console, renderable: Any) -> None:
+    """Print something: prose is wrapped, and nothing is cut."""
+    console.print(renderable, crop=False)
 
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:

@@ -138,7 +138,7 @@ def rule_diff(a: Rule | Objective, b: Rule | Objective) -> Text:
     Raises:
         RulesmithError: one is a network.
     """
-    result = Text()
+    result = Text(no_wrap=True, overflow="ignore")
     ours, theirs = programs_of(a), programs_of(b)
     for label in sorted({*ours, *theirs}):
         first, second = ours.get(label), theirs.get(label)

@@ -76,7 +76,7 @@ class GenerationDisplay(Display):
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
         self.console.print(
             "\nThese returns are of the search's own environments, so no proof yet. Next:"
-            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_objective.py",
+            f"\n  rulesmith show {self.quoted}\n  rulesmith export {self.quoted} -o my_objective.py",
             soft_wrap=True,
         )
 

@@ -107,8 +107,8 @@ class CurriculumDisplay(Display):
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
         self.console.print(
             "\nThe held-out levels are of the search's own distribution, so little proof yet. Next:"
-            f"\n  rulesmith show {self.directory}\n  rulesmith report {self.directory}"
-            f"\n  rulesmith compare {self.directory} --levels mazes --env CartPole-v1 --horizon 5e4",
+            f"\n  rulesmith show {self.quoted}\n  rulesmith report {self.quoted}"
+            f"\n  rulesmith compare {self.quoted} --levels mazes --env CartPole-v1 --horizon 5e4",
             soft_wrap=True,
         )
 

@@ -23,7 +23,7 @@ from ...search.runs import method_named
 from ...search.store import infinite
 from .. import pictures
 from ..display import Display
-from ..layout import section, table, text_part
+from ..layout import code, section, show, table, text_part
 from ..reporting import rule_text
 from ..selection_text import overfitting_of
 from . import Rows, View
@@ -132,11 +132,11 @@ class ProgramDisplay(Display):
             return
         best, now = archive[0], time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}\n", soft_wrap=True)
-        self.console.print(best.candidate.program.simplified().to_text().rstrip(), style="cyan")
+        show(self.console, code(best.candidate.program.simplified().to_text()))
         self.console.print(
             f"\n{self.measure.verdict(best.fitness)}"
             f"\nthat the search looked at, so no proof yet). Next:"
-            f"\n  rulesmith show {self.directory}\n  rulesmith export {self.directory} -o my_rule.py",
+            f"\n  rulesmith show {self.quoted}\n  rulesmith export {self.quoted} -o my_rule.py",
             soft_wrap=True,
         )
 

@@ -17,7 +17,7 @@ from ...search.program_store import ProgramStore
 from ...search.runs import method_named
 from ...search.strategies.refining import PHASES, Refining
 from ..display import Display
-from ..layout import code, section, table, text_part
+from ..layout import code, section, show, table, text_part
 from ..selection_text import overfitting_of
 from . import Rows, View
 
@@ -101,7 +101,7 @@ class RefinementDisplay(Display):
         """Print what was found."""
         with ProgramStore.open(self.directory) as store:
             result = refined(store)
-        self.console.print(refinement_text(result))
+        show(self.console, refinement_text(result))
         if result.phase != "done":
             self.console.print("\nnot done yet: the same command with --resume goes on", soft_wrap=True)
 
