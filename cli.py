@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import json as json_module
+import keyword
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +27,8 @@ SomeNames = Annotated[tuple[str, ...], arg(help_behavior_hint="")]
 Many = UseAppendAction[Annotated[tuple[str, ...], arg(help_behavior_hint="")]]
 ManyNumbers = UseAppendAction[Annotated[tuple[float, ...], arg(help_behavior_hint="")]]
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
-OutputFile = Annotated[Path, arg(metavar="FILE", aliases=["-o"])]
-OptionalOutput = Annotated[Path | None, arg(metavar="FILE", aliases=["-o"], help_behavior_hint="")]
+OutputFile = Annotated[Path, arg(metavar="FILE", aliases=["-o", "--out"])]
+OptionalOutput = Annotated[Path | None, arg(metavar="FILE", aliases=["-o", "--out"], help_behavior_hint="")]
 OptionalCount = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
 
@@ -197,9 +200,11 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
     from .programs import rule_file
     from .search.runs import load
 
-    loaded = load(rule)
     if output.suffix not in (".py", ".toml"):
         raise RulesmithError(f"{output}: the output is a .py or a .toml file")
+    if output.suffix == ".py":
+        _check_module_name(output)
+    loaded = load(rule)
     if isinstance(loaded, Objective):
         if lift:
             raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
@@ -259,11 +264,13 @@ def _search(
         execute: whether to run it.
         more: function of the words to those that are parsed.
     """
+    words = _merged(more(words))
+    _check_names(words)
     from .launch import directory_of, run_method
     from .search.config_codec import from_plain
     from .search.runs import method_named
 
-    method, words = method_named(name), _merged(more(words))
+    method = method_named(name)
     given = {key: value for key, value in zip(words, [*words[1:], ""]) if key in ("--preset", "--out", "--rule")}
     wants_help = "--help" in words or "-h" in words
     preset = method.preset(given.get("--preset", "demo"), given.get("--rule") if name != "distillation" else None)
@@ -287,6 +294,20 @@ def _search(
     how = {"bound": bound, "minutes": minutes, "resume": basics.resume, "resources": resources}
     run_method(method, config, directory, **how, facts={"preset": chosen})
     return directory
+
+
+def _check_names(words: list[str]) -> None:
+    """Raise RulesmithError for a task or an environment that is not there, before what takes seconds is imported."""
+    from .results.listing import check_environments, check_tasks
+
+    checks = {"--tasks": check_tasks, "--then": check_tasks}
+    checks |= {"--env": check_environments, "--environments": check_environments}
+    check = None
+    for word in words:
+        if word.startswith("--"):
+            check = checks.get(word)
+        elif check:
+            check([word])
 
 
 def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -> Any:
@@ -399,7 +420,8 @@ def compare(
         env: An environment; may be given several times.
         levels: Levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
             seed gets one that no search has drawn, a named level (dense, ...), or a level's file.
-        horizon: Length of a lifetime in environment steps; may be given several times.
+        horizon: Length of a lifetime in environment steps; may be given several times; by default the longest with
+            which the first learned rule was found.
         tasks: Networks to train: names, sets (held-out) or import paths.
         seeds: Runs of each rule on each task, at its best setting; by default 5 of optimizers, 10 of objectives.
         trials: Settings tried of each rule on each task, three seeds each; by default 16 of optimizers, 8 of
@@ -410,10 +432,15 @@ def compare(
         workers: Cores to use; by default all.
     """
     from .programs import rule_file
+    from .results import listing
+
+    env += tuple(name if name.endswith(".toml") else f"grid/{name}" for name in levels)
+    listing.check_rules(rules)
+    listing.check_tasks(tasks)
+    listing.check_environments(env)
     from .results.comparison import compare as compare_rules
     from .search.options import parse_settings
 
-    env += tuple(name if name.endswith(".toml") else f"grid/{name}" for name in levels)
     found = compare_rules(
         rules,
         tasks=tasks,
@@ -447,6 +474,10 @@ def tune(
         seeds: Trainings of each setting.
         output: A file of baselines (JSON) to keep the settings in; rows of the same rule and task are replaced.
     """
+    from .results.listing import check_rules, check_tasks
+
+    check_rules(rules)
+    check_tasks(tasks)
     from .results.tuning_command import tune_rules
 
     tune_rules(rules, tasks, trials, seeds, output)
@@ -568,9 +599,20 @@ def _export_objective(objective: Objective, output: Path) -> None:
     )
 
 
+def _check_module_name(output: Path) -> None:
+    """Raise RulesmithError unless the file can be imported, and hides no module that it needs itself."""
+    name = output.stem
+    if name in {*sys.stdlib_module_names, "jax", "jaxlib", "numpy", "optax", "scipy"}:
+        raise RulesmithError(f"{output}: a module of Python or JAX is called {name}; call it my_{name}.py, for example")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        plain = re.sub(r"\W+", "_", name).strip("_")
+        right = plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"my_{plain}".rstrip("_")
+        raise RulesmithError(f"{output}: {name!r} cannot be imported; call it {right}.py, for example")
+
+
 def _program(file: Path) -> Program:
     try:
-        return Program.parse(file.read_text())
+        return Program.parse(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RulesmithError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

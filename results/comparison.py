@@ -73,6 +73,10 @@ class Comparison:
         """Return the probability that a run of a contestant is better than one of the baseline on the same task."""
         raise NotImplementedError
 
+    def warnings(self) -> list[str]:
+        """Return what makes the comparison say less than it seems to, a sentence each; shown before all results."""
+        return []
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, the statistics with it."""
         raise NotImplementedError
@@ -117,7 +121,8 @@ class Comparison:
 
         table = self.table()
         table["setting"] = [setting_words(setting) for setting in table["setting"]]
-        parts = [f"<p>{html.escape(self.figure)}, 95% intervals, {self.seeds} seeds</p>"]
+        parts = [f"<p><b>careful: {html.escape(warning)}</b></p>" for warning in self.warnings()]
+        parts += [f"<p>{html.escape(self.figure)}, 95% intervals, {self.seeds} seeds</p>"]
         parts += [self.summary().to_html(float_format="%.3f"), table.to_html(index=False, float_format="%.4g")]
         return "\n".join(parts)
 
@@ -208,7 +213,8 @@ def compare(
             `learning_rate` and hyperparameters to the ranges that are tuned.
         tasks: for optimizers: one or several tasks, each a name, a set (``"held-out"``), an import path, or a `Task`.
         env: for objectives: one or several environments, each a name or an `Environment`.
-        horizon: for objectives: one or several lengths of a lifetime, in environment steps.
+        horizon: for objectives: one or several lengths of a lifetime, in environment steps; by default the longest
+            with which the first learned rule among them was found.
         trials: settings tried of each rule on each task; by default 16 for optimizers, 8 for objectives.
         seeds: runs of each rule on each task at its best setting; by default 5 for optimizers, 10 for objectives.
         agent: for objectives: settings that all agents share, such as ``{"workers": 16}``; by default those that the
@@ -231,10 +237,8 @@ def compare(
         raise RulesmithError(
             "--tasks compares optimizers; --env (or --levels), --horizon and --agent objectives: give one of them"
         )
-    if not tasks and not (env and horizon):
-        raise RulesmithError(
-            "name --tasks (of optimizers), or at least one --env or --levels and one --horizon, in environment steps"
-        )
+    if not tasks and not env:
+        raise RulesmithError("name --tasks (of optimizers), or at least one --env or --levels (of objectives)")
     for name, number, least in (("trials", trials, 1), ("seeds", seeds, 2), ("workers", workers, 1)):
         if number is not None and (type(number) is not int or number < least):
             why = "; an interval needs them" if name == "seeds" else ""

@@ -13,7 +13,8 @@ def conclusion(found: Mapping[str, Any]) -> str:
     """Return the interquartile means in a sentence."""
     words = [f"{name} {Estimate(**rule['interquartile_mean'])}" for name, rule in found["rules"].items()]
     scale = "0 random, 1 tuned PPO" if _of_objectives(found) else "test loss / tuned AdamW's: below 1 is better"
-    return f"Interquartile means ({scale}), 95% intervals, {found['seeds']} seeds: {'; '.join(words)}."
+    careful = "".join(f"Careful: {warning}. " for warning in found.get("warnings", ()))
+    return f"{careful}Interquartile means ({scale}), 95% intervals, {found['seeds']} seeds: {'; '.join(words)}."
 
 
 def figures(found: Mapping[str, Any]) -> list[Any]:

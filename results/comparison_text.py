@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .comparison import Comparison, result_words
-from .layout import table
+from .layout import careful, table
 from .objective_comparison import ObjectiveComparison
 from .optimizer_comparison import PROFILE, OptimizerComparison
 
@@ -23,7 +23,8 @@ def comparison_text(found: Comparison) -> Group:
     else:
         assert isinstance(found, ObjectiveComparison)
         parts = _of_objectives(found)
-    return Group(*[item for part in parts for item in (part, Text())][:-1])
+    warnings = [careful(warning) for warning in found.warnings()]
+    return Group(*[item for part in (*warnings, *parts) for item in (part, Text())][:-1])
 
 
 def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
@@ -56,14 +57,10 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
 
 def _of_objectives(found: ObjectiveComparison) -> list[Table | Text]:
     agent = ", ".join(f"{name} {value}" for name, value in found.agent.items()) or "the reference settings"
-    learned = zip(found.tasks, found.learned(), strict=True)
-    flat = [f"{env} at {steps:,.0f} steps" for (env, steps), stands_out in learned if not stands_out]
     note = (
         f"{found.seeds} seeds each, after {found.trials} settings tried of every rule on every task; agents: {agent}.\n"
         "Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean return."
     )
-    if flat:
-        note += f"\nPPO learned nothing that stands out from noise, so scores say little, in {', '.join(flat)}."
 
     def as_good(name: str) -> str:
         return f"{(found.scores(name) >= 1.0 - 1e-9).mean():.0%} of runs"

@@ -57,7 +57,7 @@ def write_report(directory: Path, output: Path, comparison: Path | None = None) 
 
 def _comparison(path: Path) -> list[Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return [
             section("How it compares", comparison_pictures.conclusion(found)),
             *comparison_pictures.figures(found),

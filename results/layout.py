@@ -30,6 +30,11 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
     return made
 
 
+def careful(text: str) -> Text:
+    """Return a warning that cannot be overlooked."""
+    return Text(f"careful: {text}", style="bold red")
+
+
 def section(title: str, text: str = "") -> str:
     """Return the heading of a report's section, and a paragraph, as HTML."""
     return f"<h2>{html.escape(title)}</h2>" + (f"<p>{html.escape(text)}</p>" if text else "")

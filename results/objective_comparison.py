@@ -104,6 +104,21 @@ class ObjectiveComparison(Comparison):
             rows.append(bool(mean - low > 4 * error))
         return rows
 
+    def warnings(self) -> list[str]:
+        """See `Comparison.warnings`."""
+        found = []
+        for i, ((env, steps), learned) in enumerate(zip(self.tasks, self.learned(), strict=True)):
+            where, low = f"{env} at {steps:,.0f} steps", self.random[i]
+            if not learned:
+                why = "PPO learned nothing that stands out from noise, so scores say little; give a longer --horizon"
+                found.append(f"in {where} {why}")
+            for name, verdicts in self.verdicts.items():
+                mean, error = statistics.mean_and_error(verdicts[i].results)
+                if mean + 2 * error < low:
+                    nothing = f"below agents that learn nothing ({mean:.2f}, and {low:.2f})"
+                    found.append(f"in {where} {name} is {nothing}")
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, the statistics with it."""
         rules = {}
@@ -128,6 +143,7 @@ class ObjectiveComparison(Comparison):
         return {
             "baseline": self.baseline,
             "random": list(self.random),
+            "warnings": self.warnings(),
             "agent": dict(self.agent),
             "trials": self.trials,
             "seeds": self.seeds,
@@ -141,7 +157,8 @@ class ObjectiveContest:
     Args:
         rules: see `compare`.
         environments: see `env` of `compare`.
-        horizons: lengths of a lifetime, in environment steps.
+        horizons: lengths of a lifetime, in environment steps; by default the longest with which the first learned rule
+            was found.
         trials: settings tried of each rule on each task.
         seeds: lifetimes of each rule at its best setting.
         agent: settings that all agents share; by default those that the first learned rule was found with.
@@ -174,7 +191,7 @@ class ObjectiveContest:
         for name in self._agent:
             if name not in AGENT_SETTINGS:
                 raise unknown("setting of agents", name, AGENT_SETTINGS)
-        self._horizons = [_horizon(horizon) for horizon in horizons]
+        self._horizons = [_horizon(horizon) for horizon in horizons] or [_found_with(self._rules)]
         check_names([f"{horizon:,.0f} steps" for horizon in self._horizons], "horizons")
         self._names = [_environment_name(given) for given in environments]
         check_names(self._names, "environments")
@@ -267,6 +284,21 @@ def _horizon(given: Any) -> float:
         return float(given)
     except (TypeError, ValueError):
         raise RulesmithError(f"horizon {given!r}: give a number of environment steps, such as 1e5") from None
+
+
+def _found_with(rules: Sequence[Objective]) -> float:
+    """Return the longest horizon with which the first learned rule was found.
+
+    Raises:
+        RulesmithError: none says with which.
+    """
+    for rule in rules:
+        if "horizon" in rule.provenance:
+            return _horizon(max(rule.provenance["horizon"]))
+        if "updates" in rule.provenance:
+            agent = settings_of(rule.kind, rule.agent)
+            return _horizon(max(rule.provenance["updates"]) * agent.workers * agent.steps)
+    raise RulesmithError("name --horizon, in environment steps; none of the rules says with which it was found")
 
 
 def _environment_name(given: Any) -> str:

@@ -17,6 +17,7 @@ from ..programs.rule import Rule
 from ..search.runs import open_store
 from ..search.store import FILE
 from .layout import code, facts_table, table
+from .listing import listed
 from .objective_reporting import objective_json, objective_text
 
 
@@ -32,30 +33,21 @@ def rules_table() -> Table:
 
 def environments_table() -> Table:
     """Return the environments, a line each."""
-    from ..envs.brax_environments import BRAX_BACKENDS, BRAX_BROKEN, BRAX_NAMES
-    from ..envs.gymnax_environments import GYMNAX_BROKEN
-    from ..envs.registry import make, names
-
     rows = table("environment", "observations", "actions", "longest episode", right=("longest episode",))
-    for name in names():
-        if name.split("/")[0] != "brax":  # each of brax's takes seconds to make
-            env = make(name)
-            rows.add_row(name, str(env.observations), str(env.actions), f"{env.max_steps:,}")
-    for name in BRAX_NAMES:
-        rows.add_row(f"brax/{name}", f"reals; backends {', '.join(BRAX_BACKENDS)}", "reals", "1,000")
-    for name, reason in (GYMNAX_BROKEN | BRAX_BROKEN).items():
+    for name, facts in listed()["environments"].items():
+        rows.add_row(name, *facts)
+    for name, reason in listed()["not offered"].items():
         rows.add_row(name, f"not offered: {reason}")
     return rows
 
 
 def tasks_table() -> Table:
     """Return the tasks, a line each."""
-    from ..envs.tasks import SETS, tasks
+    from ..envs.tasks import SETS
 
     rows = table("task", "data", "weights", "steps", "batch", "set", right=("weights", "steps", "batch"))
-    for task in tasks().values():
-        member = ", ".join(name for name, names in SETS.items() if task.name in names)
-        rows.add_row(task.name, task.data_set, f"{task.parameters:,}", str(task.steps), str(task.batch_size), member)
+    for task, facts in listed()["tasks"].items():
+        rows.add_row(task, *facts, ", ".join(name for name, names in SETS.items() if task in names))
     return rows
 
 

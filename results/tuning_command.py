@@ -13,6 +13,14 @@ from ..programs import RulesmithError, rule_file
 from ..search.numerics import check_platform, standard_numerics
 
 
+def _kept_in(output: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(output.read_text(encoding="utf-8"))
+        return {"commands": [*kept["commands"]], "baselines": [*kept["baselines"]]}
+    except (OSError, ValueError, LookupError, TypeError):
+        raise RulesmithError(f"{output}: not what `rulesmith tune` writes; choose another file") from None
+
+
 @standard_numerics()
 def tune_rules(names: Sequence[str], tasks: Sequence[str], trials: int, seeds: int, output: Path | None) -> None:
     """Tune rules on tasks, print a line for each, and keep the settings in a file."""
@@ -32,7 +40,7 @@ def tune_rules(names: Sequence[str], tasks: Sequence[str], trials: int, seeds: i
     cache_compilations()
     kept: dict[str, Any] = {"commands": [], "baselines": []}
     if output and output.exists():
-        kept = json.loads(output.read_text())
+        kept = _kept_in(output)
     kept["commands"].append("rulesmith " + shlex.join(sys.argv[1:]))
     for task in found:
         trainer = Trainer(task, runs=seeds)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..programs import RulesmithError, rule_file
 from ..programs.objective import Objective
 from ..programs.rule import Rule
-from .method import Method
 from .store import Store
+
+if TYPE_CHECKING:
+    from .method import Method
 
 METHODS = ("symbolic", "objective", "curriculum", "drift", "distillation", "refinement")
 """Names of the methods, each the value `METHOD` of a module of `search.methods`."""

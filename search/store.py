@@ -17,11 +17,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..programs import RulesmithError
-from .engine import Record, States
-from .state_codec import Encoder, Ledger
+
+if TYPE_CHECKING:
+    from .engine import Record, States
+    from .state_codec import Ledger
 
 FILE = "run.sqlite"
 _LOCK = "run.lock"
@@ -173,6 +175,8 @@ class Store:
             insert: SQL that writes `rows`.
             rows: rows of one of the `TABLES`.
         """
+        from .state_codec import Encoder
+
         ledgers = ledgers or {}
         encode = Encoder().plain
         grown = [

@@ -6,13 +6,15 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 
-from ...search.method import Method
 from ...search.runs import open_store
-from ..display import Display
+
+if TYPE_CHECKING:
+    from ...search.method import Method
+    from ..display import Display
 
 Rows = list[dict[str, Any]]
 """A table: one dictionary for each row, all with the same keys."""

@@ -16,12 +16,15 @@ from ...programs import rule_file
 from ...search.array_store import ArrayStore
 from ...search.config_codec import names_of
 from ...search.engine import Record
+from ...search.problems.return_scale import ReturnScale
 from ...search.runs import method_named
 from .. import pictures
 from ..display import Display, sparkline
-from ..layout import section, table, text_part
+from ..layout import careful, section, show, table, text_part
 from ..objective_reporting import objective_text
 from . import Rows, View
+
+BELOW_RANDOM = "the agents that it trains are below random policies"
 
 
 class GenerationDisplay(Display):
@@ -74,6 +77,8 @@ class GenerationDisplay(Display):
         """Print where the search stands."""
         now = time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
+        if self._recent() < 0:
+            show(self.console, careful(BELOW_RANDOM))
         self.console.print(
             "\nThese returns are of the search's own environments, so no proof yet. Next:"
             f"\n  rulesmith show {self.quoted}\n  rulesmith export {self.quoted} -o my_objective.py",
@@ -126,7 +131,8 @@ def run_text(store: ArrayStore) -> Group:
     shown = table("environment", "random", "tuned PPO", "its learning rate", right=("random", "tuned PPO"))
     for name, row in reference.items():
         shown.add_row(name, f"{row['random']:.2f}", f"{row['ppo']:.2f}", f"{row['learning_rate']:g}")
-    parts += [Text(), shown]
+    warnings = [ReturnScale(**row).warning(name) for name, row in reference.items()]
+    parts += [Text(), shown, *(careful(warning) for warning in warnings if warning)]
     centers = [metrics["center"] for _, metrics in rows]
     tenth = max(1, len(centers) // 10)
     first, last = np.mean(centers[:tenth]), np.mean(centers[-tenth:])
@@ -134,6 +140,7 @@ def run_text(store: ArrayStore) -> Group:
         Text("\nreturn of the strategy's mean, by generation (0 random, 1 tuned PPO)", style="bold"),
         Text(sparkline(centers), style="cyan"),
         Text(f"first tenth {first:.3f}, last tenth {last:.3f}; each is noisy: lifetimes are drawn anew"),
+        *([careful(BELOW_RANDOM)] if last < 0 else []),
         Text(),
     ]
     return Group(*parts, objective_text(rule))

@@ -18,7 +18,7 @@ from ...search.engine import Record
 from ...search.level_store import LevelStore
 from ...search.runs import method_named
 from ..display import Display, sparkline
-from ..layout import section, table, text_part
+from ..layout import careful, section, show, table, text_part
 from ..level_regrets import COMPARED, correlations
 from ..level_reporting import level_text
 from ..objective_reporting import objective_text
@@ -105,6 +105,10 @@ class CurriculumDisplay(Display):
         """Print where the search stands."""
         now = time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
+        if self.probes:
+            with LevelStore.open(self.directory) as store:
+                for warning in _warnings(store, self.probes[-1]):
+                    show(self.console, careful(warning))
         self.console.print(
             "\nThe held-out levels are of the search's own distribution, so little proof yet. Next:"
             f"\n  rulesmith show {self.quoted}\n  rulesmith report {self.quoted}"
@@ -149,6 +153,7 @@ def run_text(store: LevelStore) -> Group:
                 f"of {config['antagonist']} {fixed['antagonist']:.3f}"
             ),
         ]
+        parts += [careful(warning) for warning in _warnings(store, probes[-1])]
     found = correlations(store, lives)
     if found:
         shown = table("score", "rank correlation with the exact regret")
@@ -165,6 +170,16 @@ def run_text(store: LevelStore) -> Group:
         parts += [Text(f"\nthe latest lives' highest score, {best.score:.3f}, was on", style="bold")]
         parts += [level_text(store.level(best.mark))]
     return Group(*parts, Text(), objective_text(rule))
+
+
+def _warnings(store: LevelStore, probe: float) -> list[str]:
+    """Return what a probe on held-out levels shows to be wrong, a sentence each."""
+    fixed, found = store.fact("held_out"), []
+    if fixed["antagonist"] <= fixed["random"]:
+        found.append("the antagonist's agents are not above agents that learn nothing; give longer --updates")
+    if probe < fixed["random"]:
+        found.append("the agents that it trains are below agents that learn nothing")
+    return found
 
 
 def _counts(store: LevelStore) -> tuple[str, str]:

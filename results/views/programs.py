@@ -18,12 +18,13 @@ from ...programs.objective import Objective
 from ...search.archive import Entry, merge
 from ...search.config_codec import names_of
 from ...search.engine import Record
+from ...search.problems.return_scale import ReturnScale
 from ...search.program_store import ProgramStore
 from ...search.runs import method_named
 from ...search.store import infinite
 from .. import pictures
 from ..display import Display
-from ..layout import code, section, show, table, text_part
+from ..layout import careful, code, section, show, table, text_part
 from ..reporting import rule_text
 from ..selection_text import overfitting_of
 from . import Rows, View
@@ -56,7 +57,10 @@ MEASURES = {
         "minus the return at the end of a lifetime (0 random, -1 tuned PPO)",
         "minus return",
         "(minus the return at the end of a lifetime; 0 random, -1 tuned PPO)",
-        lambda fitness: f"Agents trained by it return {-fitness:.3f} (0 random, 1 tuned PPO; in lifetimes",
+        lambda fitness: (
+            f"Agents trained by it return {-fitness:.3f}{', below random policies' if fitness > 0 else ''} (0 random, "
+            "1 tuned PPO; in lifetimes"
+        ),
     ),
     "distillation": Measure(
         "squared error of the slope, relative to the learned drift's square",
@@ -198,6 +202,9 @@ def run_text(store: ProgramStore) -> Group:
         f"{counts['cached']:,} known from the cache"
     )
     parts: list[Any] = [head, Text(facts)]
+    if method != "symbolic":
+        warnings = [ReturnScale(**row).warning(name) for name, row in (store.fact("reference") or {}).items()]
+        parts += [careful(warning) for warning in warnings if warning]
     if not archive:
         return Group(*parts, Text("no program has been tried on all tasks yet"))
     shown = table("length", "fitness", "candidate", right=("length", "fitness", "candidate"))

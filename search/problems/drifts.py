@@ -20,6 +20,7 @@ from ...programs.drift import drift_slope
 from ...programs.interpreter import Capacity, Code, encode, interpret_drift
 from ...programs.objective import Objective
 from ..candidates import Candidate
+from ..config_codec import names_of
 from ..curricula.lifetimes import draw_lifetimes
 from ..mutation import Limits, checked, inlined
 from ..program_store import ProgramStore
@@ -182,6 +183,8 @@ def drift_rule(store: ProgramStore, measure: str) -> Objective:
     evidence |= {f"{measure} on {name}": loss for name, loss in found.losses.items()}
     provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
     provenance |= {"seed": config["seed"], "candidate": found.number}
+    if any(config["horizon"]):
+        provenance |= {"environments": list(names_of(config["environments"])), "horizon": list(config["horizon"])}
     return Objective(
         f"found-{found.number}",
         "drift",

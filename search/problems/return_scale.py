@@ -24,11 +24,20 @@ class ReturnScale:
         random: mean return of a policy that has learned nothing.
         ppo: mean return of tuned PPO.
         learning_rate: PPO's best, which agents under a learned drift use too.
+        noise: standard error of the difference between both means.
     """
 
     random: float
     ppo: float
     learning_rate: float
+    noise: float = 0.0
+
+    def warning(self, name: str) -> str:
+        """Return why scores in the environment of this name say little, in a sentence; empty if they say something."""
+        if abs(self.ppo - self.random) > 3 * self.noise:
+            return ""
+        means = f"{self.ppo:.2f}, and {self.random:.2f} ± {self.noise:.2f}"
+        return f"in {name} PPO is hardly above a random policy ({means}), so scores say little; give a longer --horizon"
 
     def normalized(self, returns: Any) -> Any:
         """Return 0 for random, 1 for PPO."""
@@ -78,14 +87,16 @@ def measure_scale(
         Hyper(rate, np.full(len(rate), entropy, np.float32)),
     )
     nothing = {"none": np.zeros((1, 1), np.float32)}
-    random, *means = run(nothing, trials).final.reshape(len(rates), seeds).mean(axis=1).tolist()
+    final = run(nothing, trials).final.reshape(len(rates), seeds)
+    random, *means = final.mean(axis=1).tolist()
     best = int(np.argmax(np.nan_to_num(means, nan=-np.inf)))
     if not means[best] > random:
         raise RulesmithError(
             f"PPO learns nothing in {env.name} within {steps:,.0f} steps, so no return can be measured by it; "
             "give a longer --horizon or another --env"
         )
-    return ReturnScale(random, means[best], rates[1 + best])
+    noise = float(np.sqrt(final[[0, 1 + best]].var(axis=1, ddof=1).sum() / seeds))
+    return ReturnScale(random, means[best], rates[1 + best], noise)
 
 
 def scales_of(
@@ -105,7 +116,7 @@ def scales_of(
     kept = dict(setup.fact("reference") or {})
     scales = []
     for env in environments:
-        row = tuple(kept[env.name].values()) if env.name in kept else (np.nan, np.nan, np.nan)
+        row = astuple(ReturnScale(**kept[env.name]) if env.name in kept else ReturnScale(*[np.nan] * 4))
         if jax.process_count() > 1:
             row = from_first_host(np.array(row))
         if np.isnan(row).any():
@@ -115,6 +126,8 @@ def scales_of(
         kept[env.name] = asdict(scales[-1])
         line = "{random:.2f}, PPO {ppo:.2f} (learning rate {learning_rate:g})".format(**kept[env.name])
         setup.status(f"{env.name}: return of random policies {line}")
+        if warning := scales[-1].warning(env.name):
+            setup.status(f"careful: {warning}")
         setup.keep("reference", kept)
     return scales
 
