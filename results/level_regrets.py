@@ -13,6 +13,7 @@ from ..envs.gridworld import Level
 from ..envs.gridworld.optimal import optimal_of_many
 from ..search.curricula.scores import LEVEL_SCORES
 from ..search.level_store import LevelStore, LifeRow, lives_of
+from ..search.numerics import computing
 from . import statistics
 
 COMPARED = 400
@@ -28,6 +29,7 @@ class Regrets(NamedTuple):
     exact: np.ndarray
 
 
+@computing()
 def exact_regrets(store: LevelStore, lives: Sequence[LifeRow], most: int = COMPARED) -> Regrets:
     """Return the latest lives on tabular levels, with their exact regrets by dynamic programming."""
     known = [row for row in lives if row.returns is not None][-most:]

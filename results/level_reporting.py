@@ -13,6 +13,7 @@ from ..envs.gridworld.levels import RANDOM, TABULAR
 from ..envs.gridworld.optimal import optimal_return, solvable
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import nearest
+from ..search.numerics import computing
 from ..search.runs import open_store
 from ..search.store import FILE
 
@@ -55,6 +56,7 @@ def level_text(level: Level) -> Text:
     return text.append(f"\n\n{rest}")
 
 
+@computing()
 def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> Group:
     """Return what to print of a level, or of a run's level with the highest score, and write it as asked.
 

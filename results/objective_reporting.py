@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..programs.objective import Objective
+from ..search.numerics import computing
 from .layout import code, facts_table, table
 
 
@@ -37,6 +38,7 @@ MOMENTS = (0.0, 0.5, 0.95)
 RATIOS = (0.5, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
 
 
+@computing()
 def slopes(objective: Objective, ratios: Any, advantage: float, progress: float) -> np.ndarray:
     """Return the pull on the ratio, A - d drift / d r, at some ratios; PPO's is A inside its clip and 0 outside."""
     import jax.numpy as jnp

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..programs.objective import Objective
+from ..search.numerics import computing
 from .objective_reporting import MOMENTS, slopes
 
 LAYOUT = {"template": "plotly_white", "margin": {"l": 60, "r": 20, "t": 50, "b": 50}, "height": 420}
@@ -50,6 +51,7 @@ def smoothed(values: Sequence[float], width: int = 15) -> list[float]:
     return [(sums[i] - sums[max(0, i - width)]) / (i - max(0, i - width)) for i in range(1, len(sums))]
 
 
+@computing()
 def drift_map(objective: Objective) -> Any:
     """Return the drift over (ratio, advantage), one panel for each moment of the lifetime."""
     import jax.numpy as jnp

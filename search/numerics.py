@@ -52,6 +52,18 @@ def standard_numerics() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    """Compute in passing, for what is shown: in `standard_numerics`, on a platform that is there.
+
+    Raises:
+        RulesmithError: the platform is not there.
+    """
+    check_platform()
+    with standard_numerics():
+        yield
+
+
 def under_flags(flags: dict[str, Any], build: Callable[[], Callable[[Any], Any]]) -> Callable[[Any], Any]:
     """Return the evaluator that `build` makes, in a process where JAX computes as in the one that sent it.
 
@@ -76,7 +88,12 @@ def platform_fault() -> str:
         jax.default_backend()
     except Exception as error:  # an AssertionError without words where a plugin is not installed
         named = jax.config.jax_platforms or ""  # pyright: ignore[reportAttributeAccessIssue]
-        reason = (str(error).strip() or "its plugin is not installed").splitlines()[0].split(" (set JAX_PLATFORMS")[0]
+        reason = (
+            (str(error).strip() or "its plugin is not installed")
+            .splitlines()[0]
+            .split(" (set JAX_PLATFORMS")[0]
+            .rstrip(".")
+        )
         return f"JAX cannot compute on {named or 'this machine'}: {reason}; set JAX_PLATFORMS=cpu, or leave it unset"
     return ""
 
