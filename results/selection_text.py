@@ -11,7 +11,7 @@ from . import statistics
 
 def overfitting_of(found: Sequence[tuple[float, float]]) -> str:
     """Return the sentence for pairs of fitness, in the search and on selection tasks; with few, no correlation."""
-    pairs = np.array(found, float)
+    pairs = np.array(found, float).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     if not len(pairs):
         return "no program has a finite fitness on selection tasks"

@@ -7,10 +7,11 @@ the engine under a clock until a bound is reached, a callback says stop, or the 
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -32,6 +33,8 @@ from .store import Store
 
 Config = TypeVar("Config")
 
+_MAY_BE_ZERO = {"seed", "rounds", "memory", "replay", "staleness", "edit", "entropy"}
+"""Names of the numbers of configs that may be 0; others must be above."""
 _PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax")
 
 
@@ -275,6 +278,8 @@ def discover(
     for name, value in (("minutes", minutes), (method.unit, bound)):
         if value is not None and not value > 0:
             raise RulesmithError(f"{name} is {value:g}; it must be above 0")
+    if config is not None:
+        check_numbers(config)
     resources = resources or method.resources()
     resources.check()
     check_platform()
@@ -303,6 +308,20 @@ def discover(
             if not store.begun():
                 store.remove()  # what has no step leaves its name free
             raise
+
+
+def check_numbers(config: Any, where: str = "") -> None:
+    """Raise RulesmithError for a number of a config that no search can work with: 0, below 0, or not finite."""
+    for each in fields(config):
+        name = f"{where}{each.name}"
+        value: Any = getattr(config, each.name)
+        if is_dataclass(value) and not hasattr(value, "mark"):  # not a user's own task or environment
+            check_numbers(value, f"{name}.")
+        elif type(value) in (int, float):
+            zero = each.name in _MAY_BE_ZERO
+            if not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+                right = "a number that is not below 0" if zero else "a number above 0"
+                raise RulesmithError(f"{name} is {value:g}; it must be {right}")
 
 
 def _facts(method: Method[Any], config: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,8 +150,6 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     low, high = config.updates
     if not 1 <= low <= high:
         raise RulesmithError(f"lives of {low} to {high} updates: give 1 <= LOW <= HIGH")
-    if config.agents < 1 or config.seed < 0 or config.antagonist_seeds < 1:
-        raise RulesmithError("agents and antagonist seeds must be above 0, and the seed not below 0")
     env, score = environment_of_levels(config.levels), score_named(config.score)
     evolved = config.strategy != META_GRADIENT
     if score.figures and evolved:

@@ -87,8 +87,6 @@ def _target(config: Distillation) -> tuple[Objective, tuple[str | Environment, .
 def _check(config: Distillation) -> dict[str, Any]:
     target, environments, horizon = _target(config)
     start = start_drift(config.init, config.statements)
-    if config.population < 1 or config.seed < 0:
-        raise RulesmithError(f"population {config.population}, seed {config.seed}: above 0, and not below 0")
     for env in map(make, environments):
         updates_for(horizon[1], learner_for(env, target))
     program_strategy(config, start)

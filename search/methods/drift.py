@@ -67,8 +67,6 @@ def _check(config: DriftSearch) -> dict[str, Any]:
     start = start_drift(config.init, config.statements)
     settings = settings_of("drift", config.agent)
     check_horizon(config.horizon)
-    if config.population < 1 or config.seed < 0:
-        raise RulesmithError(f"population {config.population}, seed {config.seed}: above 0, and not below 0")
     if not config.environments:
         raise RulesmithError("--environments: name at least one; `rulesmith environments` lists them")
     for env in map(make, config.environments):

@@ -138,11 +138,6 @@ def _strategy(
         raise RulesmithError("--environments: name at least one environment; `rulesmith environments` lists them")
     low, high = config.horizon
     check_horizon(config.horizon)
-    if config.es.population < 1 or config.agents < 1 or config.seed < 0:
-        raise RulesmithError(
-            f"population {config.es.population}, agents {config.agents}, seed {config.seed}: the first two are above "
-            "0, and the seed is not below 0"
-        )
     environments = [make(env) for env in config.environments]
     start = start_arrays(config.rule, config.hidden, config.seed)
     objective = Objective("search", config.kind, arrays=start)

@@ -144,13 +144,8 @@ def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
 def _check(config: Refinement) -> dict[str, Any]:
     if not config.runs:
         raise RulesmithError("name at least one run's directory")
-    for name in ("finalists", "seeds", "batch"):
-        if getattr(config, name) < 1:
-            raise RulesmithError(f"{name} is {getattr(config, name)}; it must be above 0")
-    if config.rounds < 0 or config.trials < 1 or not 0 < config.kept <= 1 or config.seed < 0:
-        raise RulesmithError(
-            "rounds and seed are not below 0, trials above 0, and kept is a share, above 0 and up to 1"
-        )
+    if config.kept > 1:
+        raise RulesmithError(f"kept is {config.kept:g}; it must be a share, up to 1")
     Rule(config.name, {"all": Program.parse("def update(g, lr):\n    return lr * g\n")})  # raises for a bad name
     if not config.funnel:
         raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")

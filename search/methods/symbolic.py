@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ...envs.tasks import task_name
-from ...programs import Program, RulesmithError, rule_file
+from ...programs import Program, rule_file
 from ...programs.rule import Rule
 from ..curricula.task_order import TaskOrder
 from ..method import Method, Parts, Preset, Setup, Workers
@@ -107,11 +107,6 @@ def make_curriculum(config: Symbolic) -> TaskOrder:
 
 
 def _check(config: Symbolic) -> dict[str, Any]:
-    for name in ("seeds", "population", "tournament", "batch", "restart", "statements"):
-        if getattr(config, name) < 1:
-            raise RulesmithError(f"{name} is {getattr(config, name)}; it must be above 0")
-    if not config.memory >= 0 or config.seed < 0:
-        raise RulesmithError(f"memory {config.memory:g}, seed {config.seed}: neither is below 0")
     start = start_program(config)
     make_curriculum(config)
     program_strategy(config, start)
