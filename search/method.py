@@ -315,13 +315,13 @@ def check_numbers(config: Any, where: str = "") -> None:
     for each in fields(config):
         name = f"{where}{each.name}"
         value: Any = getattr(config, each.name)
-        if is_dataclass(value) and not hasattr(value, "mark"):  # not a user's own task or environment
-            check_numbers(value, f"{name}.")
-        elif type(value) in (int, float):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             zero = each.name in _MAY_BE_ZERO
             if not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
                 right = "a number that is not below 0" if zero else "a number above 0"
                 raise RulesmithError(f"{name} is {value:g}; it must be {right}")
+        elif is_dataclass(value) and not hasattr(value, "mark"):  # a part of the config, not a user's own object
+            check_numbers(value, f"{name}.")
 
 
 def _facts(method: Method[Any], config: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def verdict(returns, untrained=0.0, task=CATCH, horizon=320.0):
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(verdicts, "folder", lambda: tmp_path)
+    monkeypatch.setattr(verdicts, "cache_folder", lambda name: tmp_path)
+    monkeypatch.setattr(verdicts, "cache_path", lambda name: tmp_path)
     return tmp_path
 
 
@@ -115,7 +116,7 @@ def test_figures_of_known_returns():
     text = console.export_text()
     assert "4.00 ±1.00" in text
     assert "1 of 2 diverge" in text
-    assert "PPO learned nothing that stands out from noise, so scores say little, in Catch-bsuite at 320 steps" in text
+    assert "in Catch-bsuite at 320 steps PPO learned nothing that stands out from noise, so scores say little" in text
 
 
 def test_the_comparisons_among_the_evidence_can_be_shown():
@@ -213,7 +214,7 @@ def test_lpg_compares_with_ppo_and_a2c_in_an_environment_object(own_cache):
         ("dpo", {"horizon": 3}, "shorter than one update"),
         ("dpo", {"horizon": "long"}, "give a number of environment steps"),
         ("dpo", {"horizon": [320, 320.0]}, "two horizons are called '320 steps'"),
-        ("dpo", {"horizon": ()}, "at least one --env"),
+        ("dpo", {"horizon": ()}, "name --horizon"),
         ("dpo", {"env": ()}, "at least one --env"),
         ("dpo", {"env": "CartPole-v7"}, "did you mean 'CartPole-v1'"),
         ("dpo", {"env": 3}, "3 is no environment"),
@@ -254,12 +255,37 @@ def test_a_contestant_may_be_a_name_a_file_a_rule_or_a_run(tmp_path):
     assert rule_meant(len) is None
 
 
-def test_a_folder_for_verdicts_that_cannot_be_is_told_first(tmp_path, monkeypatch, judged):
+def test_where_no_verdict_can_be_kept_the_comparison_says_so_and_goes_on(tmp_path, monkeypatch, judged):
     (tmp_path / "rulesmith").write_text("a file where the folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(RulesmithError, match="set XDG_CACHE_HOME"):
-        compare("dpo", env=CATCH, horizon=320, agent=SMALL)
-    assert not judged
+    lines = []
+    found = compare("dpo", env=CATCH, horizon=320, seeds=2, agent=SMALL, status=lines.append)
+    assert lines[0].endswith(f"2 to make; none can be kept, since {tmp_path}/rulesmith/verdicts cannot be written")
+    assert len(judged) == 2
+    assert found.contestants == ("dpo", "ppo-clip")
+
+
+def test_the_horizon_is_by_default_the_longest_that_the_first_learned_rule_was_found_with(own_cache, judged):
+    options = {"env": CATCH, "seeds": 2, "trials": 1, "agent": SMALL, "status": quiet}
+    ranged = replace(net(), provenance={"horizon": [320, 640]})
+    assert compare(["dpo", ranged], **options).tasks == ((CATCH, 640.0),)
+    lives = replace(load("lpg-es"), provenance={"updates": [3, 5]}, agent={"workers": 4, "steps": 10})
+    assert compare(lives, **options).tasks == ((CATCH, 200.0),)
+
+
+def test_what_makes_a_comparison_say_little_comes_first(own_cache, monkeypatch):
+    returns = {"ppo-clip": [0.0, 0.2], "net": [-5.0, -5.1]}
+    monkeypatch.setattr(
+        objective_comparison, "judge_objective", lambda rule, *rest: verdict(returns[rule.name], untrained=0.0)
+    )
+    found = compare(net(), env=CATCH, horizon=320, seeds=2, trials=1, agent=SMALL, status=quiet)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(comparison_text(found))
+    first, _, second, *_ = console.export_text().splitlines()
+    assert first.startswith("careful: in Catch-bsuite at 320 steps PPO learned nothing that stands out from noise")
+    assert "net is below agents that learn nothing (-5.05, and 0.00)" in second
+    assert "Careful: in Catch-bsuite" in conclusion(found.to_dict())
+    assert "careful: in Catch-bsuite" in found._repr_html_()
 
 
 @pytest.mark.parametrize("size", [3, 100_000])

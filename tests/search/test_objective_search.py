@@ -250,7 +250,7 @@ ARGUMENTS = ("--rule", "lpo", "--env", "Catch-bsuite", "--horizon", "6e2:2e3", "
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     rng, words = random.Random(0), list(ARGUMENTS)
-    for stop in (signal.SIGKILL, signal.SIGINT):
+    for stop in (signal.SIGKILL, signal.SIGTERM):
         process = command("discover", "objective", *words, "--generations", "100000", "--out", str(tmp_path / "cut"))
         for line in process.stdout:
             if "compiling whole lifetimes" in line:
@@ -258,6 +258,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
         time.sleep(rng.uniform(2, 5))
         process.send_signal(stop)
         process.communicate(timeout=60)
+        assert process.returncode == (143 if stop == signal.SIGTERM else -stop)
         words = ["--resume"]
     generations = run_json(tmp_path / "cut", stats=False)["generations"] + 2
     for name, words in (("cut", ["--resume"]), ("whole", ARGUMENTS)):

@@ -264,6 +264,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
         sent = time.monotonic()
         process.communicate(timeout=60)
         assert time.monotonic() - sent < 10
+        assert process.returncode == (130 if stop == signal.SIGINT else -stop)
         resume = ["--resume"]
     last = command("discover", "symbolic", "--programs", "450", "--resume", "--out", str(tmp_path / "cut"))
     log, _ = last.communicate(timeout=300)
