@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -57,7 +57,7 @@ def code(text: str) -> Text:
 
 def show(console: Console, renderable: Any) -> None:
     """Print something: prose is wrapped, and nothing is cut."""
-    console.print(renderable, crop=False)
+    console.print(Group(renderable), crop=False)  # a text by itself would lose how its lines are to be broken
 
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:

@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -5,8 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from rulesmith import load
 from rulesmith.programs.rule_file import published, published_objectives
+from rulesmith.results.layout import show
+from rulesmith.results.listing import listed, listing
+from rulesmith.results.reporting import rule_diff, rule_text
 
 RULESMITH = str(Path(sys.executable).parent / "rulesmith")
 
@@ -60,6 +65,17 @@ def test_levels_are_shown_and_written(tmp_path):
         (["check", "nowhere.py"], "cannot be read"),
         (["export", "lion", "-o", "x.txt"], ".py or a .toml"),
         (["export", "lion", "-o", "/nowhere/x.py"], "cannot be written"),
+        (["export", "lion", "--out", "my-rule.py"], "call it my_rule.py"),
+        (["export", "lion", "-o", "a.b.py"], "call it a_b.py"),
+        (["export", "lion", "-o", "class.py"], "call it my_class.py"),
+        (["export", "lion", "-o", "2x.py"], "call it my_2x.py"),
+        (["export", "lion", "-o", "optax.py"], "call it my_optax.py"),
+        (["compare", "lion", "--tasks", "iris-mlp-2k", "--trials", "0"], "trials is 0"),
+        (["compare", "dpo", "--env", "CartPole-v1", "--seeds", "0"], "seeds is 0"),
+        (["tune", "lion", "--trials", "0"], "above 0"),
+        (["discover", "symbolic", "--seeds", "0"], "seeds is 0; it must be a number above 0"),
+        (["discover", "curriculum", "--es.sigma", "nan"], "es.sigma is nan; it must be a number above 0"),
+        (["refine", "nowhere", "--trials", "0"], "trials is 0"),
         (["discover", "symbolic", "--preset", "demoo"], "did you mean 'demo'"),
         (["discover", "symbolic", "--tasks", "digits-mpl-2k"], "did you mean 'digits-mlp-2k'"),
         (["discover", "symbolic", "--init", "muon"], "two programs"),
@@ -103,3 +119,53 @@ def test_unknown_options_suggest_the_nearest():
     done = rulesmith("show", "lion", "--jsno", check=False)
     assert done.returncode != 0
     assert "--json" in done.stderr
+
+
+NO_JAX = """
+import sys
+from rulesmith import RulesmithError, cli
+
+try:
+    cli.run(sys.argv[1:])
+except RulesmithError as error:
+    print(error)
+assert "jax" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["rules"], "root-momentum"),
+        (["tasks"], "digits-mlp-2k"),
+        (["environments"], "CartPole-v1"),
+        (["show", "lion"], "def update"),
+        (["show", "loin"], "did you mean 'lion'"),
+        (["compare", "lion", "--tasks", "digits-mpl-2k"], "did you mean 'digits-mlp-2k'"),
+        (["compare", "dpo", "--env", "CartPole-v2"], "did you mean 'CartPole-v1'"),
+        (["compare", "loin", "--tasks", "digits-mlp-2k"], "did you mean 'lion'"),
+        (["discover", "symbolic", "--tasks", "nosuch"], "no task 'nosuch'"),
+        (["discover", "objective", "--env=nosuch"], "no environment 'nosuch'"),
+        (["tune", "loin"], "did you mean 'lion'"),
+        (["export", "loin", "-o", "x.py"], "did you mean 'lion'"),
+    ],
+)
+def test_lists_and_names_that_are_wrong_do_not_wait_for_jax(words, says):
+    done = subprocess.run([sys.executable, "-c", NO_JAX, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
+
+
+def test_the_list_says_what_there_is():
+    assert listed() == listing(), "write it anew: python -m rulesmith.results.listing"
+
+
+@pytest.mark.parametrize("width", [30, 60])
+def test_a_program_is_shown_whole_at_any_width(width):
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    show(console, rule_text(load("root-momentum")))
+    show(console, rule_diff(load("adam"), load("root-momentum")))
+    lines = console.file.getvalue().splitlines()
+    for name, mark in (("root-momentum", ""), ("root-momentum", "+"), ("adam", "-")):
+        for line in (load(name).program if mark == "" else load(name).program.simplified()).to_text().splitlines():
+            assert f"{mark}{line}" in lines or f" {line}" in lines
