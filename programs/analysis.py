@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -316,6 +317,65 @@ def lift(program: Program) -> Program:
     returns = tuple(map(operand, program.returns))
     hyperparameters = program.hyperparameters + tuple((name, value) for value, name in names.items())
     return replace(program, hyperparameters=hyperparameters, statements=statements, returns=returns)
+
+
+def with_weight_decay(program: Program) -> Program:
+    """Return the program with the literal that multiplies the weights as the hyperparameter `weight_decay`.
+
+    The program is returned as it is where there is no such term: where the update is not a sum, perhaps scaled, of
+    which one summand is the weights times a positive literal.
+    """
+    if program.kind != "update" or "weight_decay" in dict(program.hyperparameters):
+        return program
+    current: dict[str, int] = {}  # by variable: the statement that set it last
+    sources: list[list[int | None]] = []  # by statement: for each operand the statement that set it
+    for i, (target, _, operands) in enumerate(program.statements):
+        sources.append([current.get(operand) if isinstance(operand, str) else None for operand in operands])
+        current[target] = i
+    returned = [current.get(operand) for operand in program.returns if isinstance(operand, str)]
+    uses = Counter(source for each in (*sources, returned) for source in each)
+    scalars = {name for name, _ in program.hyperparameters} | {"lr", "t", "progress"}
+
+    def scalar(i: int, place: int) -> bool:
+        operand, source = program.statements[i].operands[place], sources[i][place]
+        if source is not None:
+            both = len(sources[source]) == 2 and scalar(source, 0) and scalar(source, 1)
+            return program.statements[source].function == "multiply" and both
+        return not isinstance(operand, str) or operand in scalars
+
+    def is_weights(i: int, place: int) -> bool:
+        return sources[i][place] is None and program.statements[i].operands[place] == "w"
+
+    def summands(i: int | None) -> list[tuple[int, int]]:
+        """Return (statement, place of its literal) of the weights' terms in the value of a statement."""
+        if i is None or uses[i] > 1:
+            return []
+        _, function, operands = program.statements[i]
+        if function == "add":
+            return [*summands(sources[i][0]), *summands(sources[i][1])]
+        if function == "subtract":
+            return summands(sources[i][0])
+        if function != "multiply":
+            return []
+        for place in (0, 1):
+            factor = operands[place]
+            if is_weights(i, 1 - place) and isinstance(factor, float) and factor > 0:
+                return [(i, place)]
+            if scalar(i, place):
+                return summands(sources[i][1 - place])
+        return []
+
+    update = program.returns[0]
+    found = summands(current.get(update) if isinstance(update, str) else None)
+    taken = program.input_names | {statement.target for statement in program.statements}
+    if len(found) != 1 or "weight_decay" in taken:
+        return program
+    (i, place), statements = found[0], list(program.statements)
+    operands = list(statements[i].operands)
+    value, operands[place] = operands[place], "weight_decay"
+    statements[i] = statements[i]._replace(operands=tuple(operands))
+    hyperparameters = (*program.hyperparameters, ("weight_decay", value))
+    return replace(program, hyperparameters=hyperparameters, statements=tuple(statements))  # pyright: ignore
 
 
 class Summary(NamedTuple):

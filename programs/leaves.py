@@ -92,7 +92,7 @@ def axes_of_class(given, axes, where):
         axes: number of axes of the leaf.
         where: what the leaf is called in messages.
     """
-    if given is None or given == "other":
+    if given in (None, "other", "unknown"):
         return "other", None
     if given == "matrix":
         if axes < 2:
@@ -122,24 +122,25 @@ def classified(params, leaf_classes, needed):
     - "matrix": the last axis counts outputs, all earlier ones together inputs;
     - a pair of axes, ``(inputs, outputs)``, each an axis or a tuple of axes; the axes that are in neither count
       matrices, each of which is one for itself;
-    - "other" or None: no matrix.
+    - "other" or None: no matrix;
+    - "unknown": refused if `needed`.
 
     Args:
         params: the parameters.
         leaf_classes: tree of classes, a prefix of one, or function of the parameters to one. Without it, leaves of two
-            axes are matrices, those of fewer are not, and those of more are refused if `needed`.
+            axes are matrices, those of fewer are not, and those of more are unknown.
         needed: whether the rule looks at inputs and outputs at all.
     """
     named, _ = jax.tree_util.tree_flatten_with_path(params)
     if leaf_classes is None:
-        given = ["matrix" if leaf.ndim >= 2 else "other" for _, leaf in named]
+        given = ["other" if leaf.ndim < 2 else "matrix" if leaf.ndim == 2 else "unknown" for _, leaf in named]
     else:
         prefix = leaf_classes(params) if callable(leaf_classes) else leaf_classes
         given = per_leaf(prefix, params, "leaf_classes", is_leaf_class)
     found = []
     for value, (path, leaf) in zip(given, named):
         where = f"leaf {jax.tree_util.keystr(path) or 'of the parameters'}"
-        if leaf_classes is None and needed and leaf.ndim > 2:
+        if value == "unknown" and needed:
             raise ValueError(
                 f"{where} has {leaf.ndim} axes, {leaf.shape}: pass leaf_classes, a tree or function of the parameters "
                 "that says for each leaf 'matrix', 'other' or which axes are (inputs, outputs), such as ((0, 1, 2), 3)"
@@ -147,3 +148,36 @@ def classified(params, leaf_classes, needed):
         kind, axes = axes_of_class(value, leaf.ndim, where)
         found.append((kind, View(leaf.shape, axes if leaf.size else None)))
     return found
+
+
+def flax_leaf_classes(params: Any) -> Any:
+    """Return which leaves of flax modules are matrices and where their axes divide, for `leaf_classes`.
+
+    It knows, by their names, the parameters of linen's and nnx's dense layers, convolutions, attention, recurrent cells
+    and embeddings (which are no matrices), also where layers are stacked for a scan. Other leaves of more than two axes
+    are "unknown", and refused by rules that look at axes.
+
+    Args:
+        params: the parameters of a module.
+    """
+
+    def leaf_class(path: Any, leaf: Any) -> Any:
+        names = [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path]
+        names = names[:-1] if names[-1:] == ["value"] else names  # nnx keeps arrays in variables
+        name, layer = (["", "", *names])[:-3:-1]
+        layer = layer.lower()
+        if leaf.ndim < 2 or "embed" in name.lower() or name in ("bias", "scale"):
+            return "other"
+        if leaf.ndim == 2:
+            return "matrix"
+        if name == "kernel" and layer in ("query", "key", "value") and leaf.ndim < 5:
+            return -3, (-2, -1)
+        if name == "kernel" and layer == "out" and leaf.ndim < 5:
+            return (-3, -2), -1
+        if name == "kernel" and layer.startswith(("dense", "linear")) and "general" not in layer:
+            return -2, -1
+        if name == "kernel" and "conv" in layer:
+            return "matrix"
+        return "unknown"
+
+    return jax.tree_util.tree_map_with_path(leaf_class, params)

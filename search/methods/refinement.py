@@ -19,6 +19,7 @@ import numpy as np
 
 from ...envs.tasks import Task, task_name
 from ...programs import Program, RulesmithError
+from ...programs.analysis import with_weight_decay
 from ...programs.rule import Rule
 from ..config_codec import names_of
 from ..curricula.fixed import Fixed
@@ -239,8 +240,8 @@ def _rule(store: ProgramStore) -> Rule:
     provenance = {"origin": "rulesmith", "method": "symbolic, refined", "run": winner.run, "candidate": winner.index}
     known = {key: value for key, value in evidence.items() if value or value == 0.0}
     evidence = {key: value for key, value in known.items() if value == value}  # no NaN, which is not known yet
-    about = "found by symbolic search, refined"
-    return Rule(config["name"], {"all": result.program}, about, LEARNING_RATES, {}, provenance, evidence)
+    program, about = with_weight_decay(result.program), "found by symbolic search, refined"
+    return Rule(config["name"], {"all": program}, about, LEARNING_RATES, {}, provenance, evidence)
 
 
 def keep_selection(store: ProgramStore, status: Callable[[str], None]) -> None:

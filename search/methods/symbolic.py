@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ...envs.tasks import task_name
 from ...programs import Program, rule_file
+from ...programs.analysis import with_weight_decay
 from ...programs.rule import Rule
 from ..curricula.task_order import TaskOrder
 from ..method import Method, Parts, Preset, Setup, Workers
@@ -139,8 +140,8 @@ def _rule(store: ProgramStore) -> Rule:
     evidence |= {f"search loss, relative to tuned AdamW's, on {task}": loss for task, loss in found.losses.items()}
     provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
     provenance |= {"seed": config["seed"], "candidate": found.number}
-    about = "found by symbolic search"
-    return Rule(f"found-{found.number}", {"all": found.program}, about, (1e-4, 1.0), {}, provenance, evidence)
+    program, about = with_weight_decay(found.program), "found by symbolic search"
+    return Rule(f"found-{found.number}", {"all": program}, about, (1e-4, 1.0), {}, provenance, evidence)
 
 
 METHOD = Method(

@@ -414,24 +414,28 @@ def classified(params, leaf_classes, needed):
     - "matrix": the last axis counts outputs, all earlier ones together inputs;
     - a pair of axes, ``(inputs, outputs)``, each an axis or a tuple of axes; the axes that are in neither count
       matrices, each of which is one for itself;
-    - "other" or None: no matrix.
+    - "other" or None: no matrix;
+    - "unknown": refused if `needed`.
 
     Args:
         params: the parameters.
         leaf_classes: tree of classes, a prefix of one, or function of the parameters to one. Without it, leaves of two
-            axes are matrices, those of fewer are not, and those of more are refused if `needed`.
+            axes are matrices, those of fewer are not, and those of more are unknown.
         needed: whether the rule looks at inputs and outputs at all.
     """
     named, _ = jax.tree_util.tree_flatten_with_path(params)
     if leaf_classes is None:
-        given = ["matrix" if leaf.ndim >= 2 else "other" for _, leaf in named]
+        given = [
+            "other" if leaf.ndim < 2 else "matrix" if leaf.ndim == 2 else "unknown"
+            for _, leaf in named
+        ]
     else:
         prefix = leaf_classes(params) if callable(leaf_classes) else leaf_classes
         given = per_leaf(prefix, params, "leaf_classes", is_leaf_class)
     found = []
     for value, (path, leaf) in zip(given, named):
         where = f"leaf {jax.tree_util.keystr(path) or 'of the parameters'}"
-        if leaf_classes is None and needed and leaf.ndim > 2:
+        if value == "unknown" and needed:
             raise ValueError(
                 f"{where} has {leaf.ndim} axes, {leaf.shape}: pass leaf_classes, a tree or function of the parameters "
                 "that says for each leaf 'matrix', 'other' or which axes are (inputs, outputs), such as ((0, 1, 2), 3)"
@@ -449,7 +453,7 @@ def axes_of_class(given, axes, where):
         axes: number of axes of the leaf.
         where: what the leaf is called in messages.
     """
-    if given is None or given == "other":
+    if given in (None, "other", "unknown"):
         return "other", None
     if given == "matrix":
         if axes < 2:

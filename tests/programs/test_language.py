@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rulesmith import Program, ProgramError
-from rulesmith.programs.analysis import questions, summarize
+from rulesmith.programs.analysis import questions, summarize, with_weight_decay
 from rulesmith.programs.fingerprint import fingerprint, proportional_to_learning_rate, updates
 from rulesmith.programs.parsing import MAX_NESTING
 from rulesmith.programs.rule_file import find_optimizer, published
@@ -304,3 +304,31 @@ def test_the_table_documents_every_word():
     assert all(name in text for name in FUNCTIONS)
     paper = [f for f in FUNCTIONS.values() if not f.novel]
     assert len(paper) == 41  # and pi, e, eps among the constants, and the assignment of a literal: the paper's 45
+
+
+@pytest.mark.parametrize(
+    ("returns", "decay"),
+    [
+        ("lr * (m / (sqrt(v) + 1e-8) + 0.01 * w)", 0.01),
+        ("lr * 0.5 * (w * 0.3 + (m - v))", 0.3),
+        ("lr * m + lr * 0.1 * w", None),
+        ("lr * (m - 0.1 * w)", None),
+        ("lr * sign(m + 0.1 * w)", None),
+        ("lr * (m + 0.1 * (w + g))", None),
+        ("lr * (m + 0.1 * w + 0.2 * w)", None),
+    ],
+)
+def test_the_weights_term_of_a_found_program_is_its_weight_decay(returns, decay):
+    program = Program.parse(f"def update(w, g, m, v, lr):\n return {returns}, m, v")
+    named = with_weight_decay(program)
+    assert dict(named.hyperparameters).get("weight_decay") == decay
+    assert named.digest == program.digest
+    assert with_weight_decay(named) == named
+
+
+@given(seeds)
+def test_naming_the_weight_decay_keeps_the_program(make_program, seed):
+    program = make_program(seed).simplified()
+    named = with_weight_decay(program)
+    assert named.digest == program.digest
+    assert Program.parse(named.to_text()).digest == program.digest
