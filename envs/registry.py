@@ -8,7 +8,7 @@ from typing import Any
 from ..programs import RulesmithError
 from ..programs.errors import nearest, unknown
 from .brax_environments import BRAX_BACKENDS, BRAX_NAMES, make_brax
-from .environment import Environment
+from .environment import Environment, check_environment
 from .gridworld import GRID_NAMES, make_grid
 from .gridworld.levels import make_level
 from .gymnax_environments import gymnax_names, make_gymnax
@@ -27,13 +27,18 @@ def make(name: str | Environment, **options: Any) -> Environment:
     Raises:
         RulesmithError: there is no such environment or option; with the nearest name.
     """
-    return name if isinstance(name, Environment) else _made(name, **options)
+    if isinstance(name, Environment):
+        check_environment(name)
+        return name
+    return _made(name, **options)
 
 
 @functools.cache
 def _made(name: str, **options: Any) -> Environment:
     if ":" in name:
-        return imported(name, Environment, "environment")
+        found = imported(name, Environment, "environment")
+        check_environment(found)
+        return found
     if name.endswith(".toml"):
         _no_more(name, options)
         return make_level(name)

@@ -15,7 +15,7 @@ import optax
 from ..envs.imports import attribute_at
 from ..programs import RulesmithError
 from ..programs.rule import Rule
-from .training import Factory, MakeTransform
+from .training import Factory
 
 LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1.0), (1e-4, 1e-1)
 """Ranges for an optimizer that does not state its own."""
@@ -36,14 +36,6 @@ class Contestant:
     name: str
     rule: Rule | Factory
     ranges: Mapping[str, tuple[float, float]]
-
-    def make(self, options: Mapping[str, Any]) -> MakeTransform:
-        """Return the function of (learning rate schedule, total steps) to the optax transform."""
-        if isinstance(self.rule, Rule):
-            own = self.rule
-            return lambda rate, total: own.to_optax(rate, total_steps=total, **options)
-        factory = self.rule
-        return lambda rate, _: factory(rate, **options)
 
 
 @dataclass(frozen=True)

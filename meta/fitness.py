@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..envs.tasks import Task, find, task_name
+from ..envs.tasks.checks import check_yardstick
 from ..programs import Program, ProgramError, rule_file
 from ..programs.interpreter import encode
 from .score import Score
@@ -250,6 +251,7 @@ class Fitness:
         size = sizes[int(np.argmin(losses))]
         single = self._trainer(name).losses_of([adamw], [[size]], range(NOISE_SEEDS), relative=True)[0, 0, :, 0]
         pilot = self.measure_pilot(adamw) if name == self._first else None
+        check_yardstick(self._task(name), [losses.min(), *single], "at its best learning rate")
         return pilot, Measured(float(losses.min()), size, float(np.std(np.log(single), ddof=1)))
 
 

@@ -19,7 +19,7 @@ from ..envs.tasks import Task
 from .contestants import Contestant
 from .judging import Verdict, plain, plain_list
 from .measures import watch
-from .training import Trainer
+from .training import Trainer, maker
 from .tuning import TUNING_SEEDS, tried
 
 FIRST_SEED = 2000
@@ -68,15 +68,15 @@ def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int)
     losses = np.array([validation for _, validation, _ in found])
     best = found[int(np.argmin(losses))][0]
     options = {name: value for name, value in best.items() if name != "learning_rate"}
-    make = contestant.make(options)
+    make = maker(contestant.rule, options, task)
 
     @jax.jit
-    def run(weights: Any, batches: Any, key: Any) -> Any:
-        return watch(task, make, weights, batches, jnp.float32(best["learning_rate"]), key)
+    def run(start: Any, key: Any) -> Any:
+        return watch(task, make, start, jnp.float32(best["learning_rate"]), key)
 
-    runs = [run(*trainer.seed(seed), jax.random.key(seed)) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    runs = [run(trainer.seed(seed), jax.random.key(seed)) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
     watched = jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
-    weights, _ = trainer.seed(FIRST_SEED)
+    weights = trainer.seed(FIRST_SEED).weights
     own, adamw = (make(lambda _: jnp.float32(1e-3), jnp.int32(task.steps)), optax.adamw(1e-3))
     state = jax.eval_shape(own.init, weights)
     means = {

@@ -15,11 +15,12 @@ import optax
 from jaxtyping import Array, Float32
 
 from ..envs.tasks import Task
-from .training import MakeTransform
+from .training import MakeTransform, Start, step_gradients
 
 POINTS = 20
 """Equal parts of a training, at whose ends its loss is kept."""
 _POWER_STEPS = 20
+_SHARP_BATCHES = 4
 NEAR_ZERO = 1e-2
 """A weight counts as zero if it is smaller than this share of its leaf's root mean square."""
 
@@ -44,48 +45,49 @@ class Watched(NamedTuple):
     sparsity: Float32[Array, ""]
 
 
-def watch(task: Task, make: MakeTransform, weights: Any, batches: Array, rate: Array, key: Any) -> Watched:
+def watch(task: Task, make: MakeTransform, start: Start, rate: Array, key: Any) -> Watched:
     """Train a network as `training.train` does, in the task's own number of steps, and return what was measured.
 
     Args:
         task: gives the loss and the data.
         make: function of (learning rate schedule, total steps) to the optax transform.
-        weights: initial weights.
-        batches: indices of training examples, (steps, batch).
+        start: initial weights, and what each step needs.
         rate: learning rate at the first step of a cosine schedule.
         key: draws the power iteration's first direction.
     """
-    inputs, targets = map(jnp.asarray, task.data.train)
     steps = task.steps
 
-    def body(carry: Any, row: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array]]:
-        weights, state = carry
-        i, batch = row
+    def body(carry: Any, i: Array) -> tuple[Any, tuple[Array, Array]]:
+        weights, extra, state = carry
         now = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps))
         transform = make(lambda _: now, jnp.int32(steps))
-        gradients = jax.grad(task.mean_loss)(weights, inputs[batch], targets[batch])
+        gradients, extra = step_gradients(task, start, weights, extra, i, steps)
         updates, state = transform.update(gradients, state, weights)
         size = _rms(updates) / _rms(weights)
         moved = optax.tree.sum(jax.tree.map(lambda u, g: jnp.sum(u * g < 0), updates, gradients))
         against = jnp.asarray(moved / optax.tree.sum(jax.tree.map(lambda g: jnp.sum(g != 0), gradients)))
-        return (optax.apply_updates(weights, updates), state), (size, against)
+        return (optax.apply_updates(weights, updates), extra, state), (size, against)
 
-    def part(carry: Any, rows: Any) -> tuple[Any, Any]:
-        carry, seen = jax.lax.scan(body, carry, rows)
-        loss = task.mean_loss(carry[0], *map(jnp.asarray, task.data.validation))
+    def part(carry: Any, numbers: Array) -> tuple[Any, Any]:
+        carry, seen = jax.lax.scan(body, carry, numbers)
+        loss = task.loss_on("validation", *carry[:2])
         return carry, (loss, jax.tree.map(jnp.sum, seen))
 
     rest = steps % POINTS  # these steps come before the first part
-    carry = (weights, make(lambda _: rate, jnp.int32(steps)).init(weights))
-    carry, first = jax.lax.scan(body, carry, (jnp.arange(rest), batches[:rest]))
-    rows = (jnp.arange(rest, steps), batches[rest:])
-    rows = jax.tree.map(lambda x: x.reshape((POINTS, -1, *x.shape[1:])), rows)
-    (weights, _), (validation, sums) = jax.lax.scan(part, carry, rows)
+    carry = (start.weights, start.extra, make(lambda _: rate, jnp.int32(steps)).init(start.weights))
+    carry, first = jax.lax.scan(body, carry, jnp.arange(rest))
+    numbers = jnp.arange(rest, steps).reshape(POINTS, -1)
+    (weights, extra, _), (validation, sums) = jax.lax.scan(part, carry, numbers)
     size, against = (s.sum() + f.sum() for s, f in zip(sums, first, strict=True))
-    test = task.mean_loss(weights, *map(jnp.asarray, task.data.test))
+    test = task.loss_on("test", weights, extra)
     flat = jnp.concatenate([(jnp.abs(w) < NEAR_ZERO * _rms(w)).ravel() for w in jax.tree.leaves(weights)])
-    some = batches[:4].reshape(-1)
-    sharp = sharpness(lambda w: task.mean_loss(w, inputs[some], targets[some]), weights, key)
+
+    def loss(weights: Any) -> Array:
+        noise = jax.random.wrap_key_data(start.key)
+        some = [task.training_loss(weights, extra, task.batch(row), noise)[0] for row in start.rows[:_SHARP_BATCHES]]
+        return jnp.stack(some).mean()
+
+    sharp = sharpness(loss, weights, key)
     return Watched(validation, test, size / steps, against / steps, sharp, flat.mean())
 
 

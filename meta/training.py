@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,21 @@ Factory = Callable[..., optax.GradientTransformation]
 """A function like `optax.adamw`, of a learning rate and hyperparameters."""
 
 
+def maker(rule: Rule | Factory, options: Mapping[str, Any], task: Task) -> MakeTransform:
+    """Return the function of (learning rate schedule, total steps) to a rule's optax transform for a task.
+
+    Args:
+        rule: a rule, or a function like `optax.adamw` of (learning rate, hyperparameters).
+        options: hyperparameters.
+        task: says which leaves are matrices.
+    """
+    if isinstance(rule, Rule):
+        own, classes = rule, task.functions.leaf_classes
+        return lambda rate, total: own.to_optax(rate, total_steps=total, leaf_classes=classes, **options)
+    factory = rule
+    return lambda rate, _: factory(rate, **options)
+
+
 def _forget(state: Any, fresh: Array) -> Any:
     """Return an optimizer's state as it was at the start where `fresh`; it was all zeros then."""
     if isinstance(state, InterpreterState):
@@ -48,46 +63,74 @@ def _forget(state: Any, fresh: Array) -> Any:
     return jax.tree.map(lambda x: jnp.where(fresh, jnp.zeros_like(x), x), state)
 
 
-def train(
-    task: Task, make: MakeTransform, weights: Any, batches: Array, scale: Array, relative: Array, steps: Array
-) -> Any:
-    """Train a network and return its weights.
+class Start(NamedTuple):
+    """What a seed gives a training.
+
+    Attributes:
+        weights: initial weights.
+        extra: initial state of the model beside its weights; see `Task`.
+        rows: what each step's batch is made of; see `Task.rows`.
+        key: data of the key of dropout and other noise.
+    """
+
+    weights: Any
+    extra: Any
+    rows: Array
+    key: Array
+
+
+def step_gradients(task: Task, start: Start, weights: Any, extra: Any, i: Array, steps: Any) -> tuple[Any, Any]:
+    """Return the gradients of a step's training loss, and the model's new state.
+
+    Args:
+        task: gives the loss and the data.
+        start: gives batches and noise.
+        weights: the weights now.
+        extra: the model's state now.
+        i: the step; from `-PROBE`.
+        steps: length of the training.
+    """
+    key = jax.random.fold_in(jax.random.wrap_key_data(start.key), i + PROBE)
+    batch = task.batch(start.rows[i % steps])
+    return jax.grad(task.training_loss, has_aux=True)(weights, extra, batch, key)
+
+
+def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative: Array, steps: Array) -> Any:
+    """Train a network and return its weights, and its state beside them.
 
     Args:
         task: gives the loss and the training data.
         make: function of (learning rate schedule, total steps) to the optax transform; its state starts as zeros.
-        weights: initial weights.
-        batches: indices of training examples, (at least steps, batch).
+        start: initial weights, and what each step needs.
         scale: the learning rate at the first step; if `relative`, the updates' root mean square there.
         relative: whether to measure the updates first.
         steps: length of the training; data, so that one compile serves any.
     """
-    train_inputs, train_targets = map(jnp.asarray, task.data.train)
-    size = sum(leaf.size for leaf in jax.tree.leaves(weights))
+    size = sum(leaf.size for leaf in jax.tree.leaves(start.weights))
 
     def body(i: Array, carry: Any) -> Any:
-        weights, state, scale = carry
+        weights, extra, state, scale = carry
         probing = i < 0
         rate = jnp.where(probing, 1.0, scale * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps)))
         transform = make(lambda _: rate, steps)
         state = _forget(state, i == 0)
-        batch = batches[i % steps]
-        gradients = jax.grad(task.mean_loss)(weights, train_inputs[batch], train_targets[batch])
+        gradients, new = step_gradients(task, start, weights, extra, i, steps)
         updates, state = transform.update(gradients, state, weights)
         squares = sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates))
         scale = jnp.where(i == -1, scale / jnp.sqrt(squares / size), scale)
         weights = jax.tree.map(lambda w, u: jnp.where(probing, w, w + u), weights, updates)
-        return weights, state, scale
+        extra = jax.tree.map(lambda old, now: jnp.where(probing, old, now), extra, new)
+        return weights, extra, state, scale
 
-    state = make(lambda _: scale, steps).init(weights)
-    start = jnp.where(relative, -PROBE, 0)
-    weights, _, _ = jax.lax.fori_loop(start, steps, body, (weights, state, scale))
-    return weights
+    state = make(lambda _: scale, steps).init(start.weights)
+    first = jnp.where(relative, -PROBE, 0)
+    weights, extra, _, _ = jax.lax.fori_loop(first, steps, body, (start.weights, start.extra, state, scale))
+    return weights, extra
 
 
-def _losses(task: Task, weights: Any) -> Float32[Array, 2]:
+def _losses(task: Task, weights: Any, extra: Any) -> Float32[Array, 2]:
     """Return the losses on validation and test data."""
-    return jnp.stack([task.mean_loss(weights, *map(jnp.asarray, part)) for part in task.data[1:]])
+    return jnp.stack([task.loss_on(part, weights, extra) for part in ("validation", "test")])
 
 
 class Trainer:
@@ -118,34 +161,32 @@ class Trainer:
         self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
 
     @functools.cached_property
-    def _prepare(self) -> Callable[[Any], tuple[Any, Array]]:
+    def _prepare(self) -> Callable[[Any], Start]:
         task = self.task
-        shape = (task.steps, task.batch_size)
 
         @jax.jit
-        def prepare(key: Any) -> tuple[Any, Array]:
+        def prepare(key: Any) -> Start:
             init, order = jax.random.split(key)
-            return task.init(init), jax.random.randint(order, shape, 0, len(task.data.train.inputs))
+            return Start(*task.start(init), task.rows(order), jax.random.key_data(order))
 
         return prepare
 
     @functools.cache  # noqa: B019
-    def seed(self, seed: int) -> tuple[Any, Array]:
-        """Return a seed's initial weights, and its batches' indices, (steps, batch)."""
+    def seed(self, seed: int) -> Start:
+        """Return what a seed gives a training."""
         return jax.device_get(self._prepare(jax.random.key(seed)))
 
     def _run(self, make: MakeTransform, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
-        def run(seed: Any, scale: Array) -> Array:
-            weights, batches = seed
-            return _losses(self.task, train(self.task, make, weights, batches, scale, relative, steps))
+        def run(start: Start, scale: Array) -> Array:
+            return _losses(self.task, *train(self.task, make, start, scale, relative, steps))
 
         return self._map(run)(seeds, scales)
 
     def _run_code(self, code: Code, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
-        heavy = self.programs == 1
+        heavy, classes = self.programs == 1, self.task.functions.leaf_classes
 
         def make(rate: Callable[[Array], Array], total: Any) -> optax.GradientTransformation:
-            return interpret(code, rate, total, heavy=heavy)
+            return interpret(code, rate, total, heavy=heavy, leaf_classes=classes)
 
         return self._run(make, seeds, scales, relative, steps)
 
@@ -153,15 +194,10 @@ class Trainer:
     def _compiled(self, rule: Rule | Factory, names: tuple[str, ...]) -> Callable[..., Array]:
         """Return the training by one rule; the hyperparameters named are data."""
 
-        def make(values: Any) -> MakeTransform:
-            options = dict(zip(names, values, strict=True))
-            if isinstance(rule, Rule):
-                own = rule
-                return lambda rate, total: own.to_optax(rate, total_steps=total, **options)
-            factory = rule
-            return lambda rate, _: factory(rate, **options)
+        def trained(values: Any, *rest: Any) -> Array:
+            return self._run(maker(rule, dict(zip(names, values, strict=True)), self.task), *rest)
 
-        return jax.jit(lambda values, *run: self._run(make(values), *run))
+        return jax.jit(trained)
 
     def interprets(self, rule: Rule) -> bool:
         """Tell whether a rule is cheaper interpreted than compiled here."""
@@ -274,9 +310,9 @@ def bytes_of(task: Task, runs: int, capacity: Capacity = Capacity()) -> int:  # 
     The registers count twice, since a vmapped switch writes all of its results; the activations are all arrays that the
     gradient of a batch computes.
     """
-    examples = [jax.ShapeDtypeStruct((task.batch_size, *x.shape[1:]), x.dtype) for x in task.data.train]
-    weights = jax.eval_shape(task.init, jax.random.key(0))
-    gradient = jax.make_jaxpr(jax.grad(task.mean_loss))(weights, *examples)
+    gradient = jax.make_jaxpr(jax.grad(task.training_loss, has_aux=True))(
+        *task.shapes, task.batch_shapes, jax.random.key(0)
+    )
     activations = sum(v.aval.size for equation in gradient.eqns for v in equation.outvars)  # pyright: ignore
     return 4 * runs * (2 * capacity.registers * task.parameters + activations)
 

@@ -42,6 +42,18 @@ def task_name(task: str | Task) -> str:
     return task.name if isinstance(task, Task) else task
 
 
+def find_checked(names: Sequence[str | Task], *, axes: bool) -> list[Task]:
+    """Return tasks as `find` does, a user's own ones after `check_task`."""
+    from .checks import check_task
+
+    found = find(names)
+    shipped = tasks().values()
+    for task in found:
+        if all(task is not one for one in shipped):
+            check_task(task, axes=axes)
+    return found
+
+
 def find(names: Sequence[str | Task]) -> list[Task]:
     """Return tasks by name, by the name of a set, or by import path, ``module:attribute``; a `Task` is kept.
 
@@ -64,4 +76,4 @@ def find(names: Sequence[str | Task]) -> list[Task]:
     return found
 
 
-__all__ = ["SETS", "Examples", "Splits", "Task", "find", "task_name", "tasks"]
+__all__ = ["SETS", "Examples", "Splits", "Task", "find", "find_checked", "task_name", "tasks"]

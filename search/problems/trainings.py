@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...envs.tasks import SETS, Task, find, task_name
+from ...envs.tasks import SETS, Task, find_checked, task_name
 from ...meta.score import Score
 from ...programs import Program, RulesmithError
 from ..candidates import Candidate
 from ..executors import Executor, Groups, Here, Pool, Portable, available_cores
-from ..method import Workers, jax_flags
+from ..method import Workers
+from ..numerics import jax_flags, under_flags
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ def checked_tasks(named: Sequence[str | Task]) -> tuple[str | Task, ...]:
     """Return tasks, sets unfolded into their members' names.
 
     Raises:
-        RulesmithError: there is no such task, none is named, or two have one name.
+        RulesmithError: there is no such task, none is named, two have one name, or one cannot be searched on.
     """
     found = [member for name in named for member in (SETS.get(name, (name,)) if isinstance(name, str) else (name,))]
     if not found:
         raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
-    find(found)
+    find_checked(found, axes=True)
     names = [task_name(task) for task in found]
     if len(set(names)) < len(names):
         raise RulesmithError(f"--tasks: {max(names, key=names.count)} is named twice")
@@ -63,7 +64,7 @@ def executor_for(build: Callable[[], Any], grouped: Callable[[], Any], memory: f
     if not resources.ray and jax.default_backend() != "cpu":
         return Groups(Here(grouped))
     together = memory > 0 or (resources.ray and resources.gpus > 0)
-    made = Portable(functools.partial(_under_flags, jax_flags(), grouped if together else build))
+    made = Portable(functools.partial(under_flags, jax_flags(), grouped if together else build))
     if resources.ray:
         from ..ray_executor import RayPool
 
@@ -71,15 +72,6 @@ def executor_for(build: Callable[[], Any], grouped: Callable[[], Any], memory: f
     else:
         executor = Pool(made, resources.workers or available_cores())
     return Groups(executor) if together else executor
-
-
-def _under_flags(flags: dict[str, Any], build: Callable[[], Any]) -> Any:
-    """Return what `build` makes, in a process where JAX's flags are those of the process that started the search."""
-    import jax
-
-    for name, value in flags.items():
-        jax.config.update(name, value)
-    return build()
 
 
 def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:

@@ -14,16 +14,17 @@ from rulesmith.envs.tasks import SETS, find, tasks
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if "-2k" in n else pytest.mark.slow) for n in tasks()])
 def test_a_task_can_be_trained(name):
     task = tasks()[name]
-    weights = task.init(jax.random.key(0))
+    weights, extra = task.start(jax.random.key(0))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(weights))
     train, validation, test = task.data
     assert min(map(len, (train.inputs, validation.inputs, test.inputs))) >= 30
-    batch = train.inputs[: task.batch_size], train.targets[: task.batch_size]
-    loss, gradients = jax.value_and_grad(task.mean_loss)(weights, *batch)
+    key = jax.random.key(1)
+    training = jax.value_and_grad(task.training_loss, has_aux=True)
+    (loss, _), gradients = training(weights, extra, task.batch(task.rows(key)[0]), key)
     assert math.isfinite(loss)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
-    for part in (validation, test):
-        assert math.isfinite(task.mean_loss(weights, part.inputs, part.targets))
+    for part in ("validation", "test"):
+        assert math.isfinite(task.loss_on(part, weights, extra))
 
 
 @pytest.mark.parametrize("name", tasks())

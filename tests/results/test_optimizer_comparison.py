@@ -16,7 +16,7 @@ from rulesmith.envs.tasks import Examples, Splits, Task, find, tasks
 from rulesmith.meta.contestants import contestant_at, contestant_of_function, contestant_of_rule
 from rulesmith.meta.judging_optimizers import OptimizerVerdict, judge_optimizer
 from rulesmith.meta.measures import POINTS, sharpness, watch
-from rulesmith.meta.training import Trainer
+from rulesmith.meta.training import Trainer, maker
 from rulesmith.results import optimizer_comparison, verdicts
 from rulesmith.results.comparison import compare
 from rulesmith.results.comparison_pictures import conclusion, figures
@@ -28,10 +28,9 @@ TASK = tasks()["iris-mlp-2k"]
 
 def watched(name, rate=0.01, task=TASK, **options):
     trainer, entry = Trainer(task, runs=2), contestant_of_rule(load(name))
-    make = entry.make(options)
-    weights, batches = trainer.seed(3)
-    run = jax.jit(lambda w, b: watch(task, make, w, b, jnp.float32(rate), jax.random.key(0)))
-    return trainer, run(weights, batches)
+    make = maker(entry.rule, options, task)
+    run = jax.jit(lambda start: watch(task, make, start, jnp.float32(rate), jax.random.key(0)))
+    return trainer, run(trainer.seed(3))
 
 
 def test_what_is_watched_is_the_training_that_is_tuned():
@@ -48,7 +47,7 @@ def test_measures_have_the_values_that_follow_from_the_rule():
     assert float(sgd.sign_agreement) > 0.98  # each weight goes against its gradient, but where that is 0
     _, sign = watched("signsgd", 0.01)
     # Each update is lr times +-1, and the schedule's mean is half its start: about 0.005 over the weights' size.
-    weights, _ = Trainer(TASK, runs=1).seed(3)
+    weights = Trainer(TASK, runs=1).seed(3).weights
     size = float(optax.tree.norm(weights) / np.sqrt(TASK.parameters))
     assert float(sign.update_size) == pytest.approx(0.005 / size, rel=0.5)
     assert 0 <= float(sgd.sparsity) < 0.2
@@ -209,7 +208,8 @@ def tiny_task():
 
 
 def test_live_objects_are_judged_in_workers_and_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(verdicts, "folder", lambda: tmp_path)
+    monkeypatch.setattr(verdicts, "cache_folder", lambda name: tmp_path)
+    monkeypatch.setattr(verdicts, "cache_path", lambda name: tmp_path)
     rate = 0.5
 
     def halved(learning_rate):
@@ -258,7 +258,8 @@ def test_what_was_judged_before_a_stop_is_kept(tmp_path, monkeypatch):
         if "1 of 2 done" in line:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(verdicts, "folder", lambda: tmp_path)
+    monkeypatch.setattr(verdicts, "cache_folder", lambda name: tmp_path)
+    monkeypatch.setattr(verdicts, "cache_path", lambda name: tmp_path)
     monkeypatch.setattr(optimizer_comparison, "Pool", Here)
     options = {"tasks": [tiny_task()], "trials": 1, "seeds": 2}
     with pytest.raises(KeyboardInterrupt):
