@@ -15,13 +15,13 @@ from ..envs.tasks import SETS
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import nearest
 
-FILE = Path(__file__).with_name("listing.json")
+LISTING = Path(__file__).with_name("listing.json")
 
 
 @functools.cache
 def listed() -> dict[str, dict[str, Any]]:
     """Return the list: by name, tasks and environments with their rows of a table, and what is not offered and why."""
-    return json.loads(FILE.read_text(encoding="utf-8"))
+    return json.loads(LISTING.read_text(encoding="utf-8"))
 
 
 def listing() -> dict[str, dict[str, Any]]:
@@ -69,4 +69,4 @@ def check_environments(names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(listing(), indent=1) + "\n", encoding="utf-8")
+    LISTING.write_text(json.dumps(listing(), indent=1) + "\n", encoding="utf-8")
