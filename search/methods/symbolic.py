@@ -38,7 +38,7 @@ class Symbolic:
             (only those of the start program are changed); or the import path of a strategy of your own.
         init: The rule to start from: warm-start (AdamW without bias correction), a published rule or a rule file.
         tasks: Networks to train, cheapest first: names, sets (search, selection, held-out), import paths of a
-            rulesmith.Task (module:attribute), or Task objects.
+            rulesmith.Task (module:attribute; examples/plain_dict.py has one), or Task objects.
         seeds: Trainings of each task for each step size.
         population: Programs in the population.
         tournament: Programs drawn for each child; the best becomes its parent.
