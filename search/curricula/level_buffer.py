@@ -178,7 +178,10 @@ class LevelBuffer:
         )
 
     def sample(self, state: Buffer, key: Any) -> Given:
-        """Return the levels that vacant slots get; the other slots keep theirs."""
+        """Return the levels that vacant slots get; the other slots keep theirs.
+
+        Agents live on different levels, unless there are fewer of these than agents, as where a level's file is all.
+        """
         vacant = state.slots < 0
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
         place = state.slots.copy()
@@ -199,7 +202,7 @@ class LevelBuffer:
                 new, its_mark = next(drawn)
                 known = (state.mark == its_mark).all(axis=1) & state.filled
                 lived = bool((mark[vacant & (place >= 0)] == its_mark).all(axis=1).any())
-                if not (known.any() or lived):
+                if not (known.any() or lived) or (attempt == _REDRAWS and not open_.any()):
                     spot = next(p for p in room if not (place == p).any())
                     place[slot], fresh[slot], mark[slot] = spot, True, its_mark
                     updates[slot] = self._length(rng)
@@ -212,10 +215,6 @@ class LevelBuffer:
                 if attempt == _REDRAWS and open_.any():  # bad luck
                     place[slot] = rng.choice(len(open_), p=self.probabilities(state, open_))
                     break
-                if attempt == _REDRAWS:
-                    raise RulesmithError(
-                        f"{self.slots} agents each need a level of their own, and there are too few different ones"
-                    )
             open_ = open_ & (np.arange(len(open_)) != place[slot])
             if not fresh[slot]:
                 _put(level, slot, _take(state.level, place[slot]))

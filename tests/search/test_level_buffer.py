@@ -172,9 +172,16 @@ def test_duplicates_are_seen():
         assert len(set(held)) == len(held)
     assert state.duplicates > 0
     assert len(held) <= 5
-    one = buffer(8, draw=lambda key, n: {"number": np.zeros(n), "other": np.zeros((n, 2))})
-    with pytest.raises(RulesmithError, match="too few different ones"):
-        one.sample(one.init(jax.random.key(0)), jax.random.key(0))
+
+
+def test_agents_share_a_level_where_there_is_only_one():
+    made = buffer(8, draw=lambda key, n: {"number": np.zeros(n), "other": np.zeros((n, 2))})
+    state = made.init(jax.random.key(0))
+    for step in range(6):
+        tasks = made.sample(state, jax.random.key(step))
+        assert numbers(tasks.level) == [0] * SLOTS
+        assert len(set(tasks.place.tolist())) == SLOTS  # each with a place, score and yardstick of its own
+        state = made.update(state, tasks, lives([True] * 4))
 
 
 def test_bad_luck_in_the_draw_ends_no_run():
