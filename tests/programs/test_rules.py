@@ -32,6 +32,18 @@ OPTAX = {
     "lion": (ALL, lambda: optax.lion(LR)),
     "adafactor": (PLAIN, lambda: optax.adafactor(LR, min_dim_size_to_factor=1)),
     "muon": (PLAIN, lambda: optax.contrib.muon(LR)),
+    "amsgrad": (ALL, lambda: optax.amsgrad(LR)),
+    "yogi": (ALL, lambda: optax.yogi(LR)),
+    "radam": (ALL, lambda: optax.radam(LR)),
+    "lamb": (ALL, lambda: optax.lamb(LR)),
+    "lars": (ALL, lambda: optax.lars(LR)),
+    "novograd": (ALL, lambda: optax.novograd(LR)),
+    "adagrad": (ALL, lambda: optax.adagrad(LR)),
+    "adamax": (ALL, lambda: optax.adamax(LR)),
+    "adan": (ALL, lambda: optax.adan(LR)),
+    "ademamix": (ALL, lambda: optax.contrib.ademamix(LR)),
+    "adopt": (ALL, lambda: optax.contrib.adopt(LR)),
+    "madgrad": (ALL, lambda: optax.contrib.madgrad(LR)),
 }
 
 
@@ -107,6 +119,35 @@ def auon(w, g, state, _):
     return (LR * np.sqrt(max(1, w.shape[0] / w.shape[1])) * s).T, {"m": m}
 
 
+def qhadam(w, g, state, t):
+    m, v = (state.get(k, np.zeros_like(w)) for k in "mv")
+    m, v = 0.995 * m + 0.005 * g, 0.999 * v + 0.001 * g**2
+    numerator = 0.3 * g + 0.7 * m / (1 - 0.995**t)
+    return LR * numerator / (np.sqrt(v / (1 - 0.999**t)) + 1e-8), {"m": m, "v": v}
+
+
+def tiger(w, g, state, _):
+    m = 0.965 * state.get("m", np.zeros_like(w)) + 0.035 * g
+    return LR * (np.sign(m) + 1e-3 * w), {"m": m}
+
+
+def cautious_adamw(w, g, state, t):
+    m, v = (state.get(k, np.zeros_like(w)) for k in "mv")
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    mask = (m * g > 0).astype(float)
+    mask = mask / max(mask.mean(), 1e-3)
+    adam = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return LR * (mask * adam + 1e-4 * w), {"m": m, "v": v}
+
+
+def mars(w, g, state, t):
+    m, v = (state.get(k, np.zeros_like(w)) for k in "mv")
+    c = g + 0.025 * 0.95 / 0.05 * (g - state.get("g", g))
+    c = c / max(1.0, np.linalg.norm(c))
+    m, v = 0.95 * m + 0.05 * c, 0.99 * v + 0.01 * c**2
+    return LR * m / (1 - 0.95**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8), {"m": m, "v": v, "g": g}
+
+
 MATRICES = {"matrix": (4, 6), "wide": (7, 3)}
 NUMPY = {
     "lion-l2": (lion_k(lambda u: u / np.linalg.norm(u)), MATRICES | {"vector": (5,)}),
@@ -115,6 +156,10 @@ NUMPY = {
     "exadam": (exadam, MATRICES | {"vector": (5,)}),
     "normuon": (normuon, MATRICES),
     "auon": (auon, MATRICES),
+    "qhadam": (qhadam, MATRICES | {"vector": (5,)}),
+    "tiger": (tiger, MATRICES | {"vector": (5,)}),
+    "cautious-adamw": (cautious_adamw, MATRICES | {"vector": (5,)}),
+    "mars": (mars, MATRICES | {"vector": (5,)}),
 }
 
 
