@@ -157,7 +157,7 @@ def check(file: Positional[Path]) -> None:
         file: A rule file (.toml) or the text of one program.
     """
     from .programs import rule_file
-    from .programs.analysis import summarize
+    from .programs.analysis import questions, summarize
     from .results.reporting import programs_of
 
     if file.suffix == ".toml":
@@ -169,6 +169,8 @@ def check(file: Positional[Path]) -> None:
         title = "" if label == "all" else f" for {label} leaves"
         print(f"valid{title}: {summary.length} statements matter of {len(program.statements)}")
         print(f"digest {summary.digest}\ncost   {summary.cost} multiplications a weight and step\n")
+        for question in questions(program):
+            print(f"Is this meant? {question}.\n")
         print(program.simplified().to_text())
 
 

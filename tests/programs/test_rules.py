@@ -1,5 +1,7 @@
 """Every known rule against an implementation that is not ours, over 100 steps: optax, or NumPy from the paper."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +67,14 @@ def test_against_optax(name):
     ours, theirs = (trajectory(tx, shapes) for tx in (load(name).to_optax(LR), reference()))
     for leaf in shapes:
         np.testing.assert_allclose(ours[leaf], theirs[leaf], rtol=1e-4, atol=2e-5)
+
+
+def test_hyperparameters_are_called_as_optax_calls_them():
+    optax_names = {"signsgd": "sign_sgd", "momentum": "sgd", "nesterov": "sgd"}
+    for name in OPTAX:
+        function = getattr(optax, optax_names.get(name, name), None) or getattr(optax.contrib, name)
+        theirs = {*inspect.signature(function).parameters, *inspect.signature(optax.scale_by_yogi).parameters}
+        assert set(load(name).hyperparameters) <= theirs, name
 
 
 def lion_k(direction):

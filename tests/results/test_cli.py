@@ -169,3 +169,8 @@ def test_a_program_is_shown_whole_at_any_width(width):
     for name, mark in (("root-momentum", ""), ("root-momentum", "+"), ("adam", "-")):
         for line in (load(name).program if mark == "" else load(name).program.simplified()).to_text().splitlines():
             assert f"{mark}{line}" in lines or f" {line}" in lines
+
+
+def test_a_state_that_shadows_an_input_is_questioned(tmp_path):
+    (tmp_path / "mine.py").write_text("def update(w, g, hessian, lr):\n    return lr * g / (hessian + 1), hessian\n")
+    assert "Is this meant? 'hessian' is read as a state" in rulesmith("check", tmp_path / "mine.py").stdout
