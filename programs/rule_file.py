@@ -43,6 +43,10 @@ _Read = TypeVar("_Read")
 _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "provenance", "evidence"}
 _OBJECTIVE_KEYS = {"name", "kind", "description", "program", "arrays", "agent", "provenance", "evidence"}
 MAX_FILE_BYTES = 10 * MAX_BYTES
+MAX_DEPTH = 20
+"""Levels of tables and lists, at most: what is read can be written again, which takes recursion."""
+MAX_MESSAGE = 500
+"""Characters of an error, at most, without the file's path."""
 PUBLISHED = Path(__file__).parents[1] / "results" / "rules"
 """Folder of the optimizers that rulesmith ships."""
 PUBLISHED_OBJECTIVES = PUBLISHED.parent / "objectives"
@@ -117,7 +121,13 @@ def _read(path: Path, most: int, meaning: Callable[[str], _Read]) -> _Read:
     except UnicodeDecodeError:
         raise RulesmithError(f"{path}: not a text file in UTF-8") from None
     except RulesmithError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    """Return what an error says as one line that can be printed, cut where it quotes much of a file."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(error).split()))
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
 
 def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
@@ -130,7 +140,9 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise RulesmithError(f"not TOML: {' '.join(str(error).split())[:200]}") from None
+        raise RulesmithError(f"not TOML: {_line(error)}") from None
+    if _depth(table) > MAX_DEPTH:
+        raise RulesmithError(f"tables in tables, nested too deeply; at most {MAX_DEPTH} levels are allowed")
     kind = table.get("kind")
     keys = _OBJECTIVE_KEYS if kind in OBJECTIVE_KINDS else _KEYS
     for key in table:
@@ -164,6 +176,16 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
         provenance=_table(table, "provenance"),
         evidence=_table(table, "evidence"),
     )
+
+
+def _depth(table: Any) -> int:
+    """Return how deeply tables and lists are nested, counted up to one level more than is allowed."""
+    depth, level = 0, [table]
+    while level and depth <= MAX_DEPTH:
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [value for values in inner for value in values]
+        depth += bool(inner)
+    return depth
 
 
 def _name(table: dict[str, Any]) -> tuple[str, str]:
@@ -208,7 +230,7 @@ def _arrays(path: Path | None, shapes: dict[str, Any]) -> dict[str, np.ndarray]:
     for name in {*found, *shapes}:
         got = list(found[name].shape) if name in found else None
         if got != shapes.get(name):
-            raise RulesmithError(f"array {name!r}: the rule file says {shapes.get(name)}, {path.name} has {got}")
+            raise RulesmithError(f"array {name!r}: the rule file says {shapes.get(name)!r}, {path.name} has {got}")
     return {name: array.astype(np.float32) for name, array in found.items()}
 
 
