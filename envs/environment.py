@@ -126,7 +126,7 @@ def _space_fault(space: Any) -> str:
     if isinstance(space, Box):
         shape = isinstance(space.shape, tuple) and all(type(n) is int and n > 0 for n in space.shape)
         numbers = all(isinstance(x, int | float) for x in (space.low, space.high))
-        if shape and numbers and space.low < space.high:
+        if shape and numbers and space.low <= space.high:
             return ""
         swapped = isinstance(space.high, tuple)
         return f"are {space!r}; {order}" + ("; gymnax's order is another one" if swapped else "")

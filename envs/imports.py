@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from ..programs import RulesmithError
 
 _Kind = TypeVar("_Kind")
-EXAMPLES = {"Task": "examples/plain_dict.py", "Environment": "examples/environment.py"}
+EXAMPLE_FILES = {"Task": "examples/plain_dict.py", "Environment": "examples/environment.py"}
 """Files of the repository that show what a user's own object is, by its class."""
 
 
@@ -50,7 +50,7 @@ def imported(path: str, kind: type[_Kind], what: str) -> _Kind:
     except TypeError as error:
         raise RulesmithError(f"{what} {path!r} cannot be made by calling it: {error}") from None
     if not isinstance(made, kind):
-        example = EXAMPLES[kind.__name__]
+        example = EXAMPLE_FILES[kind.__name__]
         raise RulesmithError(f"{path!r} is a {type(made).__name__}, not a rulesmith.{kind.__name__}, as in {example}")
     return made
 

@@ -194,7 +194,7 @@ from jax.core import Tracer
 _MACHINERY = (
     *(transform.RuleState, transform.LeafProgram, transform.transform, transform.number, transform.narrowed),
     *(transform.run_program, transform.run_together),
-    *(leaves.View, leaves.is_leaf_class, leaves.per_leaf, leaves.classified, leaves.axes_of_class),
+    *(leaves.LeafView, leaves.is_leaf_class, leaves.per_leaf, leaves.classified, leaves.axes_of_class),
 )
 """What every exported optimizer needs beside its programs."""
 

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float32, Int32
 from . import operations
 from .compiler import implementation
 from .errors import ProgramError
-from .leaves import View, classified
+from .leaves import LeafView, classified
 from .program import Operand, Program
 from .vocabulary import DIALECTS, FUNCTIONS, NUMBERS, SIZES, Kind
 
@@ -131,7 +131,7 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
 _WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by_global_norm": operations.clip_to}
 
 
-def _mapped(compute: Callable[..., Array], view: View) -> Callable[..., Array]:
+def _mapped(compute: Callable[..., Array], view: LeafView) -> Callable[..., Array]:
     """Return a function of matrices as one of leaves; its result is repeated to the leaf's shape."""
     full: Callable[..., Array] = lambda *values: jnp.broadcast_to(compute(*values), view.matrix)  # noqa: E731
     each = jax.vmap(full) if view.stacked else full
@@ -172,7 +172,7 @@ def interpret(
         leaf_classes: which axes of leaves are inputs and outputs; see `leaves`. By default the last axis is outputs.
     """
 
-    def views(params: Any) -> list[View]:
+    def views(params: Any) -> list[LeafView]:
         return [view for _, view in classified(params, leaf_classes, needed=True)]
 
     def init(params: Any) -> InterpreterState:
@@ -221,7 +221,7 @@ def _run(code: Code, registers: Array, branches: list[Callable[[Array, Array], A
     return jax.lax.fori_loop(0, length, statement, registers)
 
 
-def _branches(views: list[View] | None, heavy: bool = True) -> list[Callable[[Array, Array], Array]]:
+def _branches(views: list[LeafView] | None, heavy: bool = True) -> list[Callable[[Array, Array], Array]]:
     """Return for each function of the vocabulary what it does to (registers, operands), as a vector of all weights.
 
     Without views of leaves only the elementwise functions do anything.

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 
-class View(NamedTuple):
+class LeafView(NamedTuple):
     """A leaf as matrices.
 
     Attributes:
@@ -113,7 +113,7 @@ def axes_of_class(given, axes, where):
 
 
 def classified(params, leaf_classes, needed):
-    """Return (class, `View`) for each leaf, in order; the class is "matrix" or "other".
+    """Return (class, `LeafView`) for each leaf, in order; the class is "matrix" or "other".
 
     A matrix maps inputs to outputs, and is held as an array (inputs, outputs). A leaf may hold it otherwise: with
     several axes of inputs or outputs, in another order, or many matrices stacked along further axes. The class that is
@@ -146,7 +146,7 @@ def classified(params, leaf_classes, needed):
                 "that says for each leaf 'matrix', 'other' or which axes are (inputs, outputs), such as ((0, 1, 2), 3)"
             )
         kind, axes = axes_of_class(value, leaf.ndim, where)
-        found.append((kind, View(leaf.shape, axes if leaf.size else None)))
+        found.append((kind, LeafView(leaf.shape, axes if leaf.size else None)))
     return found
 
 

@@ -201,7 +201,7 @@ def run_program(part, leaves):
 
     Args:
         part: a `LeafProgram`.
-        leaves: for each leaf its `View`, the arrays that are matrices (or belong to each), and what else it takes.
+        leaves: for each leaf its `LeafView`, the arrays that are matrices (or belong to each), and what else it takes.
     """
 
     def finished(view, arrays, result):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...programs import RulesmithError
-from ..imports import EXAMPLES
+from ..imports import EXAMPLE_FILES
 from ..marks import computation_hash, content_hash, hash_of
 
 DRAWS = 16
@@ -118,15 +118,15 @@ class Task:
             if value is not None and not callable(value):
                 raise self.fault(f"{what} is {value!r:.60}; it must be a function")
         if (self.model is None) == (self.init is None):
-            raise self.fault(f"give a flax linen model, or init and loss, functions as in {EXAMPLES['Task']}")
+            raise self.fault(f"give a flax linen model, or init and loss, functions as in {EXAMPLE_FILES['Task']}")
         if self.model is not None and not (hasattr(self.model, "init") and hasattr(self.model, "apply")):
             kind = type(self.model).__name__
             raise self.fault(
-                f"model is a {kind}, not a flax linen module; other libraries' go by init and loss: {EXAMPLES['Task']}"
+                f"model is a {kind}, not a flax linen module; other libraries' go by init and loss: {EXAMPLE_FILES['Task']}"
             )
         if self.model is not None and (self.evaluation or self.draw or self.stateful):
             raise self.fault(
-                f"evaluation, draw and stateful belong to a task from init and loss; see {EXAMPLES['Task']}"
+                f"evaluation, draw and stateful belong to a task from init and loss; see {EXAMPLE_FILES['Task']}"
             )
         if self.loss is None:
             raise self.fault("loss is missing")

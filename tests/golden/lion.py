@@ -276,7 +276,7 @@ def run_program(part, leaves):
 
     Args:
         part: a `LeafProgram`.
-        leaves: for each leaf its `View`, the arrays that are matrices (or belong to each), and what else it takes.
+        leaves: for each leaf its `LeafView`, the arrays that are matrices (or belong to each), and what else it takes.
     """
 
     def finished(view, arrays, result):
@@ -327,7 +327,7 @@ def run_together(update, leaves):
     return results
 
 
-class View(NamedTuple):
+class LeafView(NamedTuple):
     """A leaf as matrices.
 
     Attributes:
@@ -405,7 +405,7 @@ def per_leaf(prefix, tree, what, is_leaf=None):
 
 
 def classified(params, leaf_classes, needed):
-    """Return (class, `View`) for each leaf, in order; the class is "matrix" or "other".
+    """Return (class, `LeafView`) for each leaf, in order; the class is "matrix" or "other".
 
     A matrix maps inputs to outputs, and is held as an array (inputs, outputs). A leaf may hold it otherwise: with
     several axes of inputs or outputs, in another order, or many matrices stacked along further axes. The class that is
@@ -441,7 +441,7 @@ def classified(params, leaf_classes, needed):
                 "that says for each leaf 'matrix', 'other' or which axes are (inputs, outputs), such as ((0, 1, 2), 3)"
             )
         kind, axes = axes_of_class(value, leaf.ndim, where)
-        found.append((kind, View(leaf.shape, axes if leaf.size else None)))
+        found.append((kind, LeafView(leaf.shape, axes if leaf.size else None)))
     return found
 
 

@@ -82,7 +82,7 @@ def test_lpg_compares_with_ppo(tmp_path):
     ("words", "says"),
     [
         (["compare", "lion", "--env", "CartPole-v1", "--horizon", "1e4"], "is an optimizer"),
-        (["compare", "dpo"], "at least one --env or --levels and one --horizon"),
+        (["compare", "dpo"], "at least one --env or --levels"),
         (["compare", "dpo", "--env", "CartPole-v1", "--horizon", "1e4", "--agent", "workers"], "NAME=VALUE"),
         (["compare", "dpo", "--env", "CartPole-v7", "--horizon", "1e4"], "did you mean 'CartPole-v1'"),
         (["distill", "dpo"], "not a learned drift"),

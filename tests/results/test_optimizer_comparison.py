@@ -340,7 +340,7 @@ def not_scalar(outputs, targets):
         (["lion", "optax:lion"], ["iris-mlp-2k"], {}, "two optimizers are called 'lion'"),
         (["lion"], ["iris-mlp-2k", "iris-mlp-2k"], {}, "two tasks are called 'iris-mlp-2k'"),
         (["lion"], ["iris-mlp-2k"], {"env": "CartPole-v1"}, "give one of them"),
-        (["lion"], [replace(TASK, loss=not_scalar)], {}, "cannot be trained: shapes (3,) and (2,) do not fit"),
+        (["lion"], [replace(TASK, loss=not_scalar)], {}, "task iris-mlp-2k: loss raised ValueError"),
         (["lion"], [3], {}, "3 is no task"),
         ([], ["iris-mlp-2k"], {}, "at least one rule"),
     ],
