@@ -19,7 +19,7 @@ class Readings(NamedTuple):
     Attributes:
         valid: how many were valid, by how they were mutated.
         refused: the same of those that were not.
-        slowest: the longest time that one took, in seconds.
+        slowest: the longest that one took, in seconds of a core.
     """
 
     valid: Counter
@@ -43,14 +43,14 @@ def read_all(seed: int, count: int, folder: Path) -> Readings:
     found = Readings(Counter(), Counter(), 0.0)
     for number, mutant in enumerate(mutants(seed, count)):
         path = write(mutant, folder)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             rule = load(path)
         except RulesmithError as error:
             rule, said = None, str(error)
         except BaseException as error:
             raise AssertionError(f"file {number} of seed {seed} is not refused: {mutant!r}") from error
-        found = found._replace(slowest=max(found.slowest, time.perf_counter() - began))
+        found = found._replace(slowest=max(found.slowest, time.process_time() - began))
         if rule is None:
             assert said.isprintable(), (seed, number, said)
             assert len(said) < LONGEST, (seed, number, said)

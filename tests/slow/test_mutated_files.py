@@ -13,7 +13,7 @@ from mutants import mutants
 pytestmark = pytest.mark.slow
 PARTS, EACH = 10, 10_000
 SLOWEST = 1.0
-"""Seconds that a file may take."""
+"""Seconds of a core that a file may take."""
 RULESMITH = str(Path(sys.executable).parent / "rulesmith")
 
 
