@@ -426,7 +426,7 @@ def compare(
             which the first learned rule was found.
         tasks: Networks to train: names, sets (held-out) or import paths.
         seeds: Runs of each rule on each task, at its best setting; by default 5 of optimizers, 10 of objectives.
-        trials: Settings tried of each rule on each task, three seeds each; by default 16 of optimizers, 8 of
+        trials: Settings tried of each rule on each task, the best with three seeds; by default 64 of optimizers, 8 of
             objectives.
         agent: Settings that all agents share, such as workers=16 steps=32; by default those that the first learned
             rule was found with.
@@ -461,7 +461,7 @@ def compare(
 def tune(
     rules: RuleNames,
     tasks: tuple[str, ...] = ("search",),
-    trials: int = 24,
+    trials: int = 64,
     seeds: int = 3,
     output: OptionalOutput = None,
 ) -> None:

@@ -16,11 +16,10 @@ from ..envs.imports import attribute_at
 from ..programs import RulesmithError
 from ..programs.rule import Rule
 from .training import Factory
+from .tuning import FROM_ONE, MOST, settings
 
 LEARNING_RATES, WEIGHT_DECAYS = (1e-4, 1.0), (1e-4, 1e-1)
 """Ranges for an optimizer that does not state its own."""
-MOST = 3
-"""The most hyperparameters that are tuned."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,8 @@ class OfNumber:
 
 
 def contestant_of_rule(rule: Rule) -> Contestant:
-    """Return a rule as a contestant, with its own ranges: learning rate, weight decay, and one more if it has one."""
-    ranges = {"learning_rate": rule.learning_rate or LEARNING_RATES}
-    ranges |= dict(sorted(rule.ranges.items(), key=lambda item: item[0] != "weight_decay")[: MOST - 1])
-    return Contestant(rule.name, rule, ranges)
+    """Return a rule as a contestant, with its own ranges."""
+    return Contestant(rule.name, rule, {"learning_rate": rule.learning_rate or LEARNING_RATES, **rule.ranges})
 
 
 def contestant_at(path: str) -> Contestant:
@@ -100,7 +97,7 @@ def contestant_of_function(function: Any, name: str = "", where: str = "") -> Co
     except (TypeError, ValueError):
         raise RulesmithError(f"{where}: `search_space` maps names to (low, high)") from None
     for key, (low, high) in ranges.items():
-        if not 0 < low < high or key not in names:
+        if not 0 < low < high or key.removeprefix(FROM_ONE) not in names:
             raise RulesmithError(f"{where}: `search_space` has {key} from {low:g} to {high:g}; not a range it can have")
     factory = OfNumber(function)
     _try(where, factory, ranges)
@@ -117,7 +114,8 @@ def _try(where: str, factory: Factory, ranges: Mapping[str, tuple[float, float]]
     """Raise RulesmithError unless an optimizer can be made and updates weights from gradients alone."""
 
     def once(weights: Any) -> Any:
-        transform = factory(1e-3, **{name: low for name, (low, _) in ranges.items() if name != "learning_rate"})
+        options = {name: value for name, value in settings(ranges, 1)[0].items() if name != "learning_rate"}
+        transform = factory(1e-3, **options)
         return transform.update(weights, transform.init(weights), weights)
 
     try:

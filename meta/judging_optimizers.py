@@ -20,12 +20,14 @@ from .contestants import Contestant
 from .judging import Verdict, plain, plain_list
 from .measures import watch
 from .training import Trainer, maker
-from .tuning import TUNING_SEEDS, tried
+from .tuning import TUNING_SEEDS, best_of, tried
 
 FIRST_SEED = 2000
 """First seed of the runs for the claim; searches and tuning use other seeds."""
 BASIN = 1.05
 """A setting is in the basin if its loss is at most this times the best."""
+AT_ONCE = 8
+"""Trainings in one call while tuning."""
 _TIMED_STEPS = 50
 
 
@@ -34,6 +36,8 @@ class OptimizerVerdict(Verdict):
     """An optimizer on a supervised task: its `results` are test losses at the end, its `curve` validation losses.
 
     Attributes:
+        whole: for each of the `tuning`, the number of whole trainings by which it was judged; 0 if its loss is what a
+            short training lets expect.
         basin: share of the trials within `BASIN` of the best loss.
         update_size: see `measures.Watched`; means over seeds, as are the next three.
         sign_agreement: share of weights that move against their gradient's sign.
@@ -44,6 +48,7 @@ class OptimizerVerdict(Verdict):
         adamw_seconds: the same of `optax.adamw`, measured beside it.
     """
 
+    whole: list[int]
     basin: float
     update_size: float | None
     sign_agreement: float | None
@@ -63,10 +68,10 @@ def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int)
         trials: settings tried, with `TUNING_SEEDS` seeds each.
         seeds: runs at the best setting, from seed `FIRST_SEED` on.
     """
-    trainer = Trainer(task, runs=TUNING_SEEDS)
+    trainer = Trainer(task, runs=AT_ONCE)
     found = tried(contestant.rule, contestant.ranges, task, trials=trials, seeds=TUNING_SEEDS, trainer=trainer)
-    losses = np.array([validation for _, validation, _ in found])
-    best = found[int(np.argmin(losses))][0]
+    losses = np.array([trial.validation for trial in found])
+    best = best_of(found).setting
     options = {name: value for name, value in best.items() if name != "learning_rate"}
     make = maker(contestant.rule, options, task)
 
@@ -86,7 +91,8 @@ def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int)
     return OptimizerVerdict(
         task=task.name,
         setting=best,
-        tuning=[[setting, plain(validation)] for setting, validation, _ in found],
+        tuning=[[trial.setting, plain(trial.validation)] for trial in found],
+        whole=[trial.seeds for trial in found],
         results=plain_list(watched.test),
         curve=plain_list(watched.validation.mean(axis=0)),
         basin=float((losses <= BASIN * losses.min()).mean()) if np.isfinite(losses).any() else 0.0,

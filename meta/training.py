@@ -238,6 +238,48 @@ class Trainer:
         train = functools.partial(self._compiled(rule, names), [hyperparameters[name] for name in names])
         return self._in_parts(_alone(train), np.array(scales, np.float32)[None], seeds, relative, steps)[0]
 
+    @functools.cache  # noqa: B019
+    def _compiled_each(self, rule: Rule | Factory, names: tuple[str, ...]) -> Callable[..., Array]:
+        """Return trainings by one rule, each with its own hyperparameters: (values, starts, rates, steps) to losses."""
+
+        def trained(values: Array, starts: Start, rates: Array, steps: Array) -> Array:
+            def run(value: Array, start: Start, rate: Array) -> Array:
+                make = maker(rule, dict(zip(names, value, strict=True)), self.task)
+                return _losses(self.task, *train(self.task, make, start, rate, jnp.bool_(False), steps))
+
+            return self._map(run)(values, starts, rates)
+
+        return jax.jit(trained)
+
+    def losses_at(
+        self,
+        rule: Rule | Factory,
+        settings: Sequence[Mapping[str, float]],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+    ) -> Float32[np.ndarray, "settings seeds 2"]:
+        """Return the losses on validation and test data at the end of trainings at several settings; see `losses`.
+
+        Args:
+            rule: a rule, or a function like `optax.adamw` of (learning rate, hyperparameters).
+            settings: `learning_rate` and hyperparameters, the same names in each.
+            seeds: seeds of initial weights and batches.
+            steps: length of the training; the task's own by default, and at most that.
+        """
+        names = tuple(sorted(name for name in settings[0] if name != "learning_rate"))
+        call, length = self._compiled_each(rule, names), np.int32(steps or self.task.steps)
+        pairs = [(setting, seed) for setting in settings for seed in seeds]
+        results = []
+        for begin in range(0, len(pairs), self.runs):
+            part = pairs[begin : begin + self.runs]
+            padded = part + part[-1:] * (self.runs - len(part))
+            starts = jax.tree.map(lambda *leaves: np.stack(leaves), *(self.seed(seed) for _, seed in padded))
+            values = np.array([[setting[name] for name in names] for setting, _ in padded], np.float32)
+            rates = np.array([setting["learning_rate"] for setting, _ in padded], np.float32)
+            results.append(np.asarray(call(values.reshape(self.runs, len(names)), starts, rates, length))[: len(part)])
+        return np.concatenate(results).reshape(len(settings), len(seeds), 2)
+
     def losses_of(
         self,
         programs: Sequence[Program],

@@ -1,15 +1,17 @@
-"""Tuning: all contestants try the same quasi-random sequence of settings, each over its own ranges.
+"""Tuning: all contestants try the same number of points of one quasi-random sequence, each over its own ranges.
 
 `settings` serves optimizers and agents alike; the rest of this module tunes optimizers on supervised tasks, by their
-losses on validation data.
+losses on validation data. There the settings are tried by *successive halving* (Jamieson and Talwalkar 2016): all of
+them in short trainings, the better ones in whole trainings, the best of these with more seeds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import qmc
@@ -21,8 +23,14 @@ from .training import Factory, Trainer
 
 TUNING_SEEDS = 3
 """Number of seeds with which a comparison tries a setting."""
-TUNED = ("weight_decay",)
-"""Hyperparameters that are tuned beside the learning rate, where a rule has a range for them."""
+MOST = 12
+"""The most numbers of a contestant that are tuned."""
+FROM_ONE = "1 - "
+"""What the name of a range begins with where the distance from 1 is drawn, as for weights of averages."""
+SHORT = 4
+"""A short training has this part of a whole one's steps."""
+WHOLE, BEST = 2, 8
+"""One of so many settings is tried in a whole training, and one of so many with all seeds."""
 
 
 @dataclass(frozen=True)
@@ -65,35 +73,66 @@ def baseline(rule: str, task: str) -> dict[str, float] | None:
 
 
 def ranges_of(rule: Rule) -> dict[str, tuple[float, float]]:
-    """Return what is tuned of a rule, `learning_rate` first.
+    """Return what is tuned of a rule, `learning_rate` first; see `settings`.
 
     Raises:
         RulesmithError: the rule has no range of learning rates.
     """
     if rule.learning_rate is None:
         raise RulesmithError(f"{rule.name} has no range of learning rates; add [tuning] learning_rate = [low, high]")
-    return {"learning_rate": rule.learning_rate, **{n: r for n, r in rule.ranges.items() if n in TUNED}}
+    return {"learning_rate": rule.learning_rate, **rule.ranges}
 
 
 def settings(ranges: Mapping[str, tuple[float, float]], trials: int) -> list[dict[str, float]]:
-    """Return the settings tried: points of a Halton sequence, each range on a logarithmic scale.
+    """Return the settings tried: points of one scrambled Sobol sequence, each range on a logarithmic scale.
+
+    Contestants with the same ranges of learning rates try the same learning rates, whatever else they tune.
 
     Args:
-        ranges: (low, high) of what is tuned, by name.
+        ranges: (low, high) of what is tuned, by name. Under the name `1 - b1` it is a range of the distance of the
+            hyperparameter `b1` from 1.
         trials: how many settings.
     """
-    points = qmc.Halton(len(ranges), scramble=False).random(trials + 1)[1:]  # its first point is the corner
-    return [
-        {n: float(f"{low * (high / low) ** x:.4g}") for (n, (low, high)), x in zip(ranges.items(), point, strict=True)}
-        for point in points
-    ]
+    sequence = qmc.Sobol(MOST, scramble=True, rng=np.random.default_rng(0))
+    points = sequence.random_base2(max(trials - 1, 1).bit_length())[:trials]
+    found = []
+    for point in points:
+        setting = {}
+        for (name, (low, high)), x in zip(ranges.items(), point, strict=False):
+            value = float(f"{low * (high / low) ** x:.4g}")
+            setting[name.removeprefix(FROM_ONE)] = round(1.0 - value, 12) if name.startswith(FROM_ONE) else value
+        found.append(setting)
+    return found
+
+
+class Trial(NamedTuple):
+    """A setting that was tried.
+
+    Attributes:
+        setting: learning rate and hyperparameters.
+        validation: mean validation loss; infinite if it diverged. Of a short training, it is what a whole one is
+            expected to reach, by the settings of which both are known.
+        test: mean test loss of whole trainings; NaN if there was none.
+        seeds: seeds of whole trainings.
+    """
+
+    setting: dict[str, float]
+    validation: float
+    test: float
+    seeds: int
 
 
 def tune(rule: Rule, task: Task, *, trials: int, seeds: int, trainer: Trainer | None = None) -> Tuned:
     """Return the setting with the smallest mean validation loss."""
     found = tried(rule, ranges_of(rule), task, trials=trials, seeds=seeds, trainer=trainer or Trainer(task))
-    setting, validation, test = min(found, key=lambda row: row[1])
-    return Tuned(rule.name, task.name, setting, validation, test, trials, seeds)
+    best = best_of(found)
+    return Tuned(rule.name, task.name, best.setting, best.validation, best.test, trials, best.seeds)
+
+
+def best_of(found: Sequence[Trial]) -> Trial:
+    """Return the best of those that were tried with the most seeds."""
+    most = max(trial.seeds for trial in found)
+    return min((trial for trial in found if trial.seeds == most), key=lambda trial: trial.validation)
 
 
 def tried(
@@ -104,15 +143,46 @@ def tried(
     trials: int,
     seeds: int,
     trainer: Trainer,
-) -> list[tuple[dict[str, float], float, float]]:
-    """Return every setting tried with its mean losses on validation data (infinite if it diverged) and on test data.
+) -> list[Trial]:
+    """Return every setting of the sequence with its losses, after successive halving.
 
-    Seeds begin at 1,000; a search uses other seeds.
+    Few settings (up to `BEST`) are tried in whole trainings with all seeds. Seeds begin at 1,000; a search uses others.
+
+    Args:
+        rule: what is tuned.
+        ranges: see `settings`.
+        task: what it trains.
+        trials: settings.
+        seeds: seeds of the best settings.
+        trainer: trains the task.
     """
-    rows = []
-    for setting in settings(ranges, trials):
-        options = dict(setting)
-        rate = options.pop("learning_rate")
-        losses = trainer.losses(rule, [rate], range(1000, 1000 + seeds), hyperparameters=options)[0].mean(axis=0)
-        rows.append((setting, float(np.nan_to_num(losses[0], nan=np.inf)), float(losses[1])))
-    return rows
+    points = settings(ranges, trials)
+    first, rest = range(1000, 1001), range(1001, 1000 + seeds)
+
+    def losses(which: Sequence[int], seeds: range, steps: int | None = None) -> np.ndarray:
+        found = trainer.losses_at(rule, [points[i] for i in which], seeds, steps=steps)
+        return np.where(np.isfinite(found), found, np.inf)
+
+    everyone = list(range(trials))
+    whole, estimates = everyone, np.full(trials, np.inf)
+    if trials > BEST:
+        short = losses(everyone, first, max(1, task.steps // SHORT))[:, 0, 0]
+        whole = [int(i) for i in np.argsort(short, kind="stable")[: -(-trials // WHOLE)]]
+    known = dict(zip(whole, losses(whole, first)[:, 0], strict=True))
+    validation = np.array([known[i][0] for i in whole])
+    if trials > BEST:
+        with np.errstate(invalid="ignore"):
+            ratios = validation / short[whole]
+        usual = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
+        estimates = np.maximum(short * usual, np.min(validation))
+    count = trials if trials <= BEST else max(BEST // 2, -(-trials // BEST))
+    best = [whole[int(i)] for i in np.argsort(validation, kind="stable")[:count]]
+    more = dict(zip(best, losses(best, rest), strict=True)) if len(rest) else {}
+    found = []
+    for i, point in enumerate(points):
+        if i not in known:
+            found.append(Trial(point, float(estimates[i]), float("nan"), 0))
+            continue
+        rows = np.concatenate([known[i][None], *([more[i]] if i in more else [])])
+        found.append(Trial(point, *(float(x) for x in rows.mean(axis=0)), len(rows)))
+    return found

@@ -30,7 +30,7 @@ class Rule:
         programs: ``{"all": program}``, or one for ``"matrix"`` leaves (two axes or more) and one for ``"other"``.
         description: one line.
         learning_rate: range of learning rates worth trying, or None.
-        ranges: ranges worth trying of the hyperparameters, by name.
+        ranges: ranges worth trying of the hyperparameters, by name; under `1 - b1`, of the distance of `b1` from 1.
         provenance: where the rule comes from; `origin` names the paper, or rulesmith.
         evidence: why to believe in it.
     """
@@ -53,7 +53,7 @@ class Rule:
             for name, default in program.hyperparameters:
                 if defaults.setdefault(name, default) != default:
                     raise RulesmithError(f"hyperparameter {name!r} has two defaults: {defaults[name]} and {default}")
-        for name in self.ranges:
+        for name in (label.removeprefix("1 - ") for label in self.ranges):
             if name not in defaults:
                 raise RulesmithError(f"a range for {name!r}, which is no hyperparameter{nearest(name, defaults)}")
 

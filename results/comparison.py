@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
+LEAST = {"tasks": 8, "seeds": 3, "settings": 16}
+"""With fewer of these a comparison is a pilot, and claims nothing."""
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found: contestants on tasks. Printed, it is the tables of `rulesmith compare`.
@@ -51,6 +55,10 @@ class Comparison:
     """What the baseline is called in texts."""
     figure: ClassVar[str]
     """What `estimate` is, in words."""
+    quantity: ClassVar[str]
+    """What the contestants differ in, in words, such as "loss"."""
+    smaller_is_better: ClassVar[bool]
+    """Whether an estimate below 1 is better than the baseline's."""
 
     verdicts: Mapping[str, tuple[Any, ...]]
     trials: int
@@ -72,6 +80,38 @@ class Comparison:
     def improvement(self, name: str) -> Estimate:
         """Return the probability that a run of a contestant is better than one of the baseline on the same task."""
         raise NotImplementedError
+
+    def too_few(self) -> str:
+        """Return what this comparison has too few of for a claim, in words; empty if it has enough of everything."""
+        has = {"tasks": len(self.task_facts()), "seeds": self.seeds, "settings": self.trials}
+        return ", ".join(f"{has[what]} of {least} {what}" for what, least in LEAST.items() if has[what] < least)
+
+    def words(self, estimate: Estimate) -> str:
+        """Return an estimate in words; that of a pilot without its interval, which could not be quoted."""
+        return f"{estimate.value:.3f}" if self.too_few() else str(estimate)
+
+    def conclusions(self) -> list[str]:
+        """Return what has been shown, in sentences: first whether anything can be, then one for each contestant."""
+        tasks = len(self.task_facts())
+        if few := self.too_few():
+            return [f"A pilot: it has {few}. That is too few to say which is better."]
+        found = []
+        for name in self.contestants:
+            if name == self.baseline:
+                continue
+            estimate = self.estimate(name)
+            low, high = sorted((100 * (estimate.low - 1), 100 * (estimate.high - 1)))
+            change = _change(100 * (estimate.value - 1))
+            told = f"its {self.quantity} is {change}, 95% interval {low:+.1f}% to {high:+.1f}%"
+            if estimate.low <= 1.0 <= estimate.high:
+                least = (high - low) / 2
+                what = f"is not shown to differ from {self.baseline_title}"
+                told += f"; a difference of about {least:.1f}% could have been shown"
+            else:
+                better = (estimate.value < 1.0) == self.smaller_is_better
+                what = f"is {'better' if better else 'worse'} than {self.baseline_title}"
+            found.append(f"{name} {what} on {tasks} tasks: {told}.")
+        return found
 
     def warnings(self) -> list[str]:
         """Return what makes the comparison say less than it seems to, a sentence each; shown before all results."""
@@ -108,7 +148,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         tasks = len(self.task_facts())
-        figures = ", ".join(f"{name} {self.estimate(name)}" for name in self.contestants)
+        figures = ", ".join(f"{name} {self.words(self.estimate(name))}" for name in self.contestants)
         return f"<Comparison on {tasks} task{'s' if tasks > 1 else ''}, {self.figure}: {figures}>"
 
     def __rich__(self) -> Group:
@@ -122,9 +162,16 @@ class Comparison:
         table = self.table()
         table["setting"] = [setting_words(setting) for setting in table["setting"]]
         parts = [f"<p><b>careful: {html.escape(warning)}</b></p>" for warning in self.warnings()]
-        parts += [f"<p>{html.escape(self.figure)}, 95% intervals, {self.seeds} seeds</p>"]
-        parts += [self.summary().to_html(float_format="%.3f"), table.to_html(index=False, float_format="%.4g")]
+        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in self.conclusions()]
+        parts += [f"<p>{html.escape(self.figure)}, {self.seeds} seeds</p>"]
+        summary = self.summary()[["figure"]] if self.too_few() else self.summary()
+        parts += [summary.to_html(float_format="%.3f"), table.to_html(index=False, float_format="%.4g")]
         return "\n".join(parts)
+
+
+def _change(percent: float) -> str:
+    """Return a difference in words."""
+    return f"{abs(percent):.1f}% {'smaller' if percent < 0 else 'larger'}"
 
 
 def setting_words(setting: Mapping[str, float]) -> str:
@@ -215,7 +262,7 @@ def compare(
         env: for objectives: one or several environments, each a name or an `Environment`.
         horizon: for objectives: one or several lengths of a lifetime, in environment steps; by default the longest
             with which the first learned rule among them was found.
-        trials: settings tried of each rule on each task; by default 16 for optimizers, 8 for objectives.
+        trials: settings tried of each rule on each task; by default 64 for optimizers, 8 for objectives.
         seeds: runs of each rule on each task at its best setting; by default 5 for optimizers, 10 for objectives.
         agent: for objectives: settings that all agents share, such as ``{"workers": 16}``; by default those that the
             first learned rule among them was found with.
@@ -247,7 +294,7 @@ def compare(
     if tasks:
         from .optimizer_comparison import OptimizerContest
 
-        contest = OptimizerContest(rules, tasks, trials=trials or 16, seeds=seeds or 5, workers=workers)
+        contest = OptimizerContest(rules, tasks, trials=trials or 64, seeds=seeds or 5, workers=workers)
     else:
         from .objective_comparison import ObjectiveContest
 

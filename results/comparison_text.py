@@ -24,7 +24,8 @@ def comparison_text(found: Comparison) -> Group:
         assert isinstance(found, ObjectiveComparison)
         parts = _of_objectives(found)
     warnings = [careful(warning) for warning in found.warnings()]
-    return Group(*[item for part in (*warnings, *parts) for item in (part, Text())][:-1])
+    conclusions = [Text(sentence, style="bold") for sentence in found.conclusions()]
+    return Group(*[item for part in (*warnings, *parts, *conclusions) for item in (part, Text())][:-1])
 
 
 def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
@@ -52,7 +53,7 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
     parts = [_results(found, {"weights": "{:,}"}, 4), overall]
     if len(found.scales()) > 1:
         parts.append(_scales(found))
-    return [*parts, _profile(found), _measures(found), Text(note)]
+    return [*parts, _expected(found), _profile(found), _measures(found), Text(note)]
 
 
 def _of_objectives(found: ObjectiveComparison) -> list[Table | Text]:
@@ -99,8 +100,8 @@ def _overall(found: Comparison, what: str, more: Mapping[str, Callable[[str], st
         if name == found.baseline and not of_baseline:
             rows.add_row(name, "1 by definition")
             continue
-        better = "" if name == found.baseline else str(found.improvement(name))
-        rows.add_row(name, str(found.estimate(name)), better, *(column(name) for column in more.values()))
+        better = "" if name == found.baseline else found.words(found.improvement(name))
+        rows.add_row(name, found.words(found.estimate(name)), better, *(column(name) for column in more.values()))
     return rows
 
 
@@ -109,7 +110,17 @@ def _scales(found: OptimizerComparison) -> Table:
     rows = table("by size of the network", *groups)
     for name in found.contestants:
         if name != found.baseline:
-            rows.add_row(name, *(str(found.estimate(name, members)) for members in groups.values()))
+            rows.add_row(name, *(found.words(found.estimate(name, members)) for members in groups.values()))
+    return rows
+
+
+def _expected(found: OptimizerComparison) -> Table:
+    """Return how good the best of so many settings is: who needs more tuning."""
+    best = {name: found.expected_best(name) for name in found.contestants}
+    shown = [n for n in best[found.baseline] if n in (1, 4, 16, 64)]
+    rows = table("best of so many settings, loss / AdamW's", *map(str, shown))
+    for name, estimates in best.items():
+        rows.add_row(name, *(found.words(estimates[n]) for n in shown))
     return rows
 
 

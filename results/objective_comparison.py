@@ -55,6 +55,8 @@ class ObjectiveComparison(Comparison):
     baseline = "ppo-clip"
     baseline_title = "PPO"
     figure = "interquartile mean, 0 random, 1 PPO"
+    quantity = "normalized return"
+    smaller_is_better = False
 
     verdicts: Mapping[str, tuple[ObjectiveVerdict, ...]]
     tasks: tuple[tuple[str, float], ...]

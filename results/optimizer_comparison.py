@@ -49,6 +49,8 @@ class OptimizerComparison(Comparison):
     baseline = "adamw"
     baseline_title = "AdamW"
     figure = "interquartile mean of loss / AdamW's"
+    quantity = "loss"
+    smaller_is_better = True
 
     verdicts: Mapping[str, tuple[OptimizerVerdict, ...]]
     tasks: tuple[Task, ...]
@@ -91,6 +93,17 @@ class OptimizerComparison(Comparison):
             groups.setdefault(label, []).append(i)
         return {label: groups[label] for _, label in SCALES if label in groups}
 
+    def expected_best(self, name: str) -> dict[int, statistics.Estimate]:
+        """Return the best validation loss to be expected of 1, 2, 4, ... settings, over tuned AdamW's best.
+
+        Where a setting was tried in a short training only, its loss is what a whole one is expected to reach.
+        """
+        rows = []
+        for own, base in zip(self.verdicts[name], self.verdicts[self.baseline], strict=True):
+            least = min(loss for _, loss in base.tuning if loss is not None)
+            rows.append(np.array([np.inf if loss is None else loss for _, loss in own.tuning]) / least)
+        return statistics.expected_best(np.array(rows))
+
     def steps_to_baseline(self, name: str, task: int) -> float | None:
         """Return the share of the training after which the mean validation loss reaches AdamW's last; None if never."""
         final = self.verdicts[self.baseline][task].curve[-1]
@@ -111,6 +124,7 @@ class OptimizerComparison(Comparison):
                 tasks.append({**row, "losses": losses, "validation": validation})
             rules[name] = {
                 "interquartile_mean": self.estimate(name)._asdict(),
+                "expected_best": {str(n): best._asdict() for n, best in self.expected_best(name).items()},
                 "improvement_over_adamw": self.improvement(name)._asdict(),
                 "by_scale": {label: self.estimate(name, members)._asdict() for label, members in self.scales().items()},
                 "profile": {"below": PROFILE.tolist(), "share": self.profile(name).tolist()},
@@ -277,6 +291,6 @@ def _optimizer_content(contestant: Contestant, task: Task, trials: int) -> tuple
         return transform.update(weights, transform.init(weights), weights)
 
     weights, _ = task.shapes
-    setting = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in contestant.ranges}
+    setting = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in tried[0]}
     with explained(f"{contestant.name} cannot train {task.name}"):
         return computation_hash(step, weights, setting), tried

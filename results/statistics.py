@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special, stats
 
 RESAMPLES = 2000
 """Bootstrap resamples of an interval."""
@@ -109,6 +109,33 @@ def improvement(ours: Scores, theirs: Scores, seed: int = 0) -> Estimate:
 def profile(scores: Scores, thresholds: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return the share of runs that score above each threshold, each task counting the same."""
     return np.mean([(np.asarray(row)[:, None] > thresholds).mean(axis=0) for row in scores], axis=0)
+
+
+def expected_best(
+    losses: Float[np.ndarray, "tasks settings"], seed: int = 0, resamples: int = 500
+) -> dict[int, Estimate]:
+    """Return, for n = 1, 2, 4, ... settings, the smallest of their losses to be expected, a geometric mean over tasks.
+
+    The expectation is over which n of the settings are drawn, without replacement (Dodge et al. 2019); the bootstrap of
+    the interval draws the settings anew. A loss that is not finite counts as the worst finite one of its task.
+
+    Args:
+        losses: of all settings, above 0; those of each task in a unit of its own.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+    """
+    values = np.array(losses, float)
+    worst = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1, keepdims=True)
+    values = np.where(np.isfinite(values), values, worst)
+    count, ranks = values.shape[1], np.arange(values.shape[1])
+    drawn = np.random.default_rng(seed).integers(0, count, (resamples, *values.shape))
+    resampled = np.sort(np.take_along_axis(values[None], drawn, axis=2), axis=2)
+    found = {}
+    for n in (2**i for i in range(count.bit_length())):
+        smallest = special.comb(count - ranks - 1, n - 1) / special.comb(count, n)  # chance of each rank to be the best
+        mean, means = (np.exp(np.log(np.sort(x, axis=-1) @ smallest).mean(axis=-1)) for x in (values, resampled))
+        found[n] = Estimate(float(mean), *(float(x) for x in np.quantile(means, (0.025, 0.975))))
+    return found
 
 
 def rank_correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], seed: int = 0) -> Estimate:

@@ -9,7 +9,7 @@ from rulesmith import Program, load
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.fitness import AdamWReference, Fitness, Measured, Protocol, reference_of
 from rulesmith.meta.training import Trainer, bytes_of, programs_at_once
-from rulesmith.meta.tuning import ranges_of, settings, tune
+from rulesmith.meta.tuning import best_of, ranges_of, settings, tried, tune
 from rulesmith.programs.interpreter import encode
 from rulesmith.search.methods.symbolic import WARM_START
 
@@ -140,13 +140,45 @@ def test_a_program_that_fails_costs_only_itself(fitness, reference, update, reas
 
 
 def test_tuning_tries_a_quasi_random_sequence_on_logarithmic_ranges():
-    tried = settings(ranges_of(load("adamw")), 64)
+    ranges = ranges_of(load("adamw"))
+    assert set(ranges) == {"learning_rate", "weight_decay", "1 - b1", "1 - b2", "eps"}
+    tried = settings(ranges, 64)
     assert len(tried) == 64
-    low, high = load("adamw").learning_rate
-    rates = np.log([s["learning_rate"] for s in tried])
-    assert np.log(low) <= rates.min() < rates.max() <= np.log(high)
-    below = (rates < (np.log(low) + np.log(high)) / 2).mean()
-    assert below == pytest.approx(0.5, abs=0.05)
+    for name, (low, high) in ranges.items():
+        values = [1 - s[name[4:]] if name.startswith("1 - ") else s[name] for s in tried]
+        logs = np.log(values)
+        assert np.log(low) - 1e-3 <= logs.min() < logs.max() <= np.log(high) + 1e-3
+        assert (logs < (np.log(low) + np.log(high)) / 2).mean() == pytest.approx(0.5, abs=0.05)
+    fewer = settings({"learning_rate": ranges["learning_rate"]}, 16)
+    assert [s["learning_rate"] for s in fewer] == [s["learning_rate"] for s in tried[:16]]
+
+
+def test_trainings_at_several_settings_are_those_at_each():
+    points = settings(ranges_of(load("adamw")), 3)
+    together = Trainer(TASK, runs=4).losses_at(load("adamw"), points, [0, 1])
+    alone = Trainer(TASK, runs=2)
+    for point, found in zip(points, together, strict=True):
+        options = {name: value for name, value in point.items() if name != "learning_rate"}
+        wanted = alone.losses(
+            load("adamw"), [point["learning_rate"]], [0, 1], interpreted=False, hyperparameters=options
+        )
+        np.testing.assert_allclose(found, wanted[0], rtol=1e-3)
+
+
+def test_halving_judges_all_settings_and_finds_what_trying_all_in_full_finds():
+    rule, ranges = load("momentum"), ranges_of(load("momentum"))
+    trainer = Trainer(TASK, runs=8)
+    found = tried(rule, ranges, TASK, trials=32, seeds=3, trainer=trainer)
+    assert [trial.setting for trial in found] == settings(ranges, 32)
+    assert sorted({trial.seeds for trial in found}) == [0, 1, 3]
+    assert sum(trial.seeds > 0 for trial in found) == 16
+    full = trainer.losses_at(rule, settings(ranges, 32), range(1000, 1003)).mean(axis=1)[:, 0]
+    best = best_of(found)
+    assert best.seeds == 3
+    assert best.validation <= 1.1 * np.nanmin(full)
+    for trial, loss in zip(found, full, strict=True):
+        if trial.seeds == 3:
+            assert trial.validation == pytest.approx(loss, rel=1e-3)
 
 
 def test_tuning_finds_what_a_sweep_finds():

@@ -74,7 +74,7 @@ def test_hyperparameters_are_called_as_optax_calls_them():
     for name in OPTAX:
         function = getattr(optax, optax_names.get(name, name), None) or getattr(optax.contrib, name)
         theirs = {*inspect.signature(function).parameters, *inspect.signature(optax.scale_by_yogi).parameters}
-        assert set(load(name).hyperparameters) <= theirs, name
+        assert set(load(name).hyperparameters) - {"adam_ratio"} <= theirs, name  # optax takes two learning rates
 
 
 def lion_k(direction):

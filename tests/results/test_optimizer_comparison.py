@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import flax.linen as nn
@@ -66,7 +67,8 @@ def verdict(task, losses, validation):
     return OptimizerVerdict(
         task=task,
         setting={"learning_rate": 0.1},
-        tuning=[],
+        tuning=[[{"learning_rate": 0.1}, 0.5], [{"learning_rate": 0.2}, None]],
+        whole=[1, 1],
         results=losses,
         curve=validation,
         basin=0.1,
@@ -90,6 +92,31 @@ def known():
     }
     ranges = {"half": {"learning_rate": (0.1, 1.0)}, "broken": {}, "adamw": {}}
     return OptimizerComparison(found, 4, 2, made, ranges)
+
+
+def many(factor, seeds=5, count=8):
+    """Return a comparison of AdamW with what is so many times as good, on copies of a task."""
+    rng, curve = np.random.default_rng(0), [1.0] * 4
+    runs = [[np.exp(0.01 * rng.normal(size=seeds)) for _ in range(2)] for _ in range(count)]
+    own = tuple(verdict("a", [factor * x for x in pair[0]], curve) for pair in runs)
+    base = tuple(verdict("a", list(pair[1]), curve) for pair in runs)
+    return OptimizerComparison({"mine": own, "adamw": base}, 64, seeds, (TASK,) * count, {"mine": {}, "adamw": {}})
+
+
+def test_conclusions_are_sentences_and_a_pilot_has_none():
+    assert re.match(
+        r"mine is better than AdamW on 8 tasks: its loss is 5.\d% smaller, 95% inter", *many(0.95).conclusions()
+    )
+    assert re.match(r"mine is worse than AdamW on 8 tasks: its loss is 4.\d% larger", *many(1.05).conclusions())
+    (same,) = many(1.0).conclusions()
+    assert re.search(r"mine is not shown to differ .* a difference of about [01].\d% could have been shown.$", same)
+    assert same in text_of(comparison_text(many(1.0))).replace("\n", " ")
+    pilot = many(0.5, seeds=2, count=2)
+    assert pilot.conclusions() == [
+        "A pilot: it has 2 of 8 tasks, 2 of 3 seeds. That is too few to say which is better."
+    ]
+    assert "[0." not in text_of(comparison_text(pilot))
+    assert "[" not in repr(pilot)
 
 
 def test_losses_are_relative_to_adamws_mean():
@@ -147,7 +174,7 @@ def test_tables_hold_what_was_found():
     summary = found.summary()
     assert list(summary.index) == ["half", "broken", "adamw"]
     assert tuple(summary.loc["half"]) == tuple(found.estimate("half"))
-    assert repr(found).startswith("<Comparison on 2 tasks, interquartile mean of loss / AdamW's: half 0.500 [")
+    assert repr(found).startswith("<Comparison on 2 tasks, interquartile mean of loss / AdamW's: half 0.500, ")
     assert "\n" not in repr(found)
     assert "by size of the network" in text_of(found)  # rich prints the tables
 

@@ -1,9 +1,12 @@
 """Statistics on data with known answers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from rulesmith.results.statistics import (
     aggregate,
+    expected_best,
     improvement,
     interquartile_mean,
     mean_and_error,
@@ -95,3 +98,27 @@ def test_rank_correlation_of_known_data():
     rng = np.random.default_rng(0)
     low = rank_correlation(rng.normal(size=200), rng.normal(size=200))
     assert low.low < 0 < low.high
+
+
+def test_the_best_of_some_settings_to_be_expected():
+    losses = np.array([[4.0, 1.0, 2.0, 3.0], [np.inf, 10.0, 20.0, 40.0]])
+    found = expected_best(losses)
+    assert list(found) == [1, 2, 4]
+    pairs = [min(a, b) for a, b in itertools.combinations([1.0, 2.0, 3.0, 4.0], 2)]
+    others = [min(a, b) for a, b in itertools.combinations([10.0, 20.0, 40.0, 40.0], 2)]
+    assert found[1].value == pytest.approx(np.sqrt(2.5 * 27.5))
+    assert found[2].value == pytest.approx(np.sqrt(np.mean(pairs) * np.mean(others)))
+    assert found[4].value == pytest.approx(np.sqrt(10.0))
+    assert all(best.low <= best.value <= best.high or n == 4 for n, best in found.items())
+
+
+def test_a_contestant_that_is_the_baseline_is_not_shown_to_differ():
+    rng = np.random.default_rng(0)
+    shown = 0
+    for seed in range(60):
+        ours, theirs = (np.exp(0.02 * rng.normal(size=(8, 3))) for _ in range(2))
+        estimate = relative(ours, theirs, seed)
+        shown += not estimate.low <= 1.0 <= estimate.high
+    assert shown <= 6  # 5% of 60 are 3
+    better = relative(0.95 * ours, theirs)
+    assert better.high < 1.0
