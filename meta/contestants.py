@@ -67,7 +67,7 @@ def contestant_of_function(function: Any, name: str = "", where: str = "") -> Co
     """Return an optimizer that is a function of `learning_rate` and hyperparameters, as `optax.adamw` is.
 
     Its attribute `search_space`, a mapping of `learning_rate` and hyperparameters to ranges, says what is tuned; by
-    default the learning rate, and the weight decay if it has one.
+    default the learning rate, and the weight decay if it has one. See `tuning.settings` for ranges of `1 - b1`.
 
     Args:
         function: returns an optax transform.
