@@ -17,8 +17,10 @@ test: .venv/.tested lint
 	@echo "== tests"
 	$(BIN)/python -m pytest -q -n 2
 
+# All of it takes some hours; a part, as in `make test-slow PARTS=tests/slow/test_kills.py`, less than one.
+PARTS ?= tests
 test-slow: .venv/.tested
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow --durations 20 $(PARTS)
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/run.py

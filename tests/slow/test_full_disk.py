@@ -4,7 +4,6 @@ The disk is a small file system in memory, in a mount namespace of its own, so t
 left behind. A limit on the size of files (RLIMIT_FSIZE), which is what a quota looks like to a program, is tested too.
 """
 
-import os
 import resource
 import subprocess
 import sys
@@ -26,16 +25,16 @@ SEARCHES = {
 }
 NAMESPACE = ("unshare", "--map-root-user", "--mount")
 ON_A_DISK = """
-size=$1; shift
+size=$1; again=$2; shift 2
 mount -t tmpfs -o size=$size tmpfs disk || exit 99
 "$@" --out disk/run > first.out 2> first.errors
 echo $? > first.status
 cp -r disk/run full
 mount -o remount,size=64m disk
-"$@" --resume --out disk/run > second.out 2>&1 || exit 98
+"$@" $again --out disk/run > second.out 2>&1 || exit 98
 cp -r disk/run end
 """
-"""Runs a search on a disk that is full too early, goes on with it on a larger one, and keeps copies of both runs."""
+"""Runs a search on a disk that fills, and then again on a larger one; keeps copies of both runs."""
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +55,33 @@ def check_stopped(errors, run, whole):
     return len(kept)
 
 
-@pytest.mark.skipif(subprocess.run([*NAMESPACE, "true"]).returncode != 0, reason="no mount namespaces here")
-@pytest.mark.parametrize(("name", "size"), [("symbolic", "120k"), ("symbolic", "300k"), ("objective", "240k")])
-def test_a_full_disk(name, size, whole, tmp_path, figures):
-    (tmp_path / "disk").mkdir()
-    words = [*NAMESPACE, "sh", "-c", ON_A_DISK, "sh", size, RULESMITH, *SEARCHES[name]]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, (done, *(path.read_text() for path in tmp_path.glob("*.o*")))
-    assert (tmp_path / "first.status").read_text() == "2\n"
-    errors = (tmp_path / "first.errors").read_text()
+def on_a_disk(folder, size, again, name):
+    """Run a search on a disk of a size, and then again on a larger one; return what it said when the disk was full."""
+    (folder / "disk").mkdir()
+    if subprocess.run([*NAMESPACE, "true"]).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    words = [*NAMESPACE, "sh", "-c", ON_A_DISK, "sh", size, again, RULESMITH, *SEARCHES[name]]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, (done, *(path.read_text() for path in folder.glob("*.*")))
+    assert (folder / "first.status").read_text() == "2\n"
+    return (folder / "first.errors").read_text()
+
+
+@pytest.mark.parametrize(("name", "size"), [("symbolic", "200k"), ("symbolic", "300k"), ("objective", "240k")])
+def test_a_disk_that_fills(name, size, whole, tmp_path, figures):
+    errors = on_a_disk(tmp_path, size, "--resume", name)
     steps = check_stopped(errors, tmp_path / "full", whole / name)
     assert steps > 0
     assert everything(tmp_path / "end") == everything(whole / name)
     figures(f"a search ({name}) on a disk of {size} ended after {steps} steps: {errors.strip()}; resumed, it is equal")
+
+
+@pytest.mark.parametrize("size", ["8k", "40k", "80k", "120k"])
+def test_a_disk_too_small_to_begin_leaves_the_name_free(size, whole, tmp_path, figures):
+    errors = on_a_disk(tmp_path, size, "", "symbolic")
+    assert len(errors.splitlines()) == 1, errors
+    assert everything(tmp_path / "end") == everything(whole / "symbolic")
+    figures(f"a search on a disk of {size} did not begin: {errors.strip()}; begun again, it is equal")
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -76,8 +89,7 @@ def test_a_limit_on_files(name, whole, tmp_path, figures):
     most = 150_000
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
     words = [RULESMITH, *SEARCHES[name], "--out", tmp_path / "run"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 2, done
     steps = check_stopped(done.stderr, tmp_path / "run", whole / name)
     subprocess.run([*words, "--resume"], check=True, stdout=subprocess.DEVNULL)

@@ -14,22 +14,23 @@ from small_runs import everything
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-CONFIG = Symbolic(tasks=("digits-mlp-2k",), seeds=1, population=40, tournament=5, batch=16)
+CONFIG = Symbolic(tasks=("iris-mlp-2k",), seeds=1, population=40, tournament=5, batch=16)
 KILLS, EVERY = 10, 60.0
 """How many workers are killed, and the seconds between."""
 
 
 @pytest.fixture
-def one_worker():
-    """Ray on this machine, with room for one worker."""
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+def two_workers():
+    """Ray on this machine, with room for two workers."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
 
 def workers():
-    """Return the process numbers of the Ray workers that this process has started; not of Ray's own agents."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    """Return the process numbers of the Ray workers that this process has started, the oldest first."""
+    listing = ["ps", "-e", "--sort=start_time", "-o", "pid=,ppid=,args="]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
     processes = [line.split(None, 2) for line in listed.splitlines()]
     ours = {os.getpid()}
     while more := {int(pid) for pid, parent, _ in processes if int(parent) in ours} - ours:
@@ -38,7 +39,7 @@ def workers():
     return [pid for pid in evaluating if pid in ours]
 
 
-def test_killed_workers_change_nothing(one_worker, tmp_path, figures):
+def test_killed_workers_change_nothing(two_workers, tmp_path, figures):
     killed, enough = [], threading.Event()
 
     def kill():
@@ -61,6 +62,6 @@ def test_killed_workers_change_nothing(one_worker, tmp_path, figures):
     programs = run_json(tmp_path / "ray", stats=False)["programs"]
     figures(f"{len(killed)} Ray workers killed, a minute apart, in a search of {programs:,} programs")
     assert len(set(killed)) == KILLS
-    discover(METHOD, CONFIG, tmp_path / "pool", bound=programs, resources=Workers(1))
+    discover(METHOD, CONFIG, tmp_path / "pool", bound=programs, resources=Workers(2))
     assert everything(tmp_path / "ray") == everything(tmp_path / "pool")
     figures("equal to the search in which none was killed")
