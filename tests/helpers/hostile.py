@@ -48,7 +48,7 @@ def read_all(seed: int, count: int, folder: Path) -> Readings:
             rule = load(path)
         except RulesmithError as error:
             rule, said = None, str(error)
-        except BaseException as error:
+        except Exception as error:
             raise AssertionError(f"file {number} of seed {seed} is not refused: {mutant!r}") from error
         found = found._replace(slowest=max(found.slowest, time.process_time() - began))
         if rule is None:
