@@ -157,32 +157,31 @@ def tried(
         trainer: trains the task.
     """
     points = settings(ranges, trials)
-    first, rest = range(1000, 1001), range(1001, 1000 + seeds)
+    everyone, first = list(range(trials)), range(1000, 1001)
 
     def losses(which: Sequence[int], seeds: range, steps: int | None = None) -> np.ndarray:
         found = trainer.losses_at(rule, [points[i] for i in which], seeds, steps=steps)
         return np.where(np.isfinite(found), found, np.inf)
 
-    everyone = list(range(trials))
-    whole, estimates = everyone, np.full(trials, np.inf)
-    if trials > BEST:
-        short = losses(everyone, first, max(1, task.steps // SHORT))[:, 0, 0]
-        whole = [int(i) for i in np.argsort(short, kind="stable")[: -(-trials // WHOLE)]]
-    known = dict(zip(whole, losses(whole, first)[:, 0], strict=True))
-    validation = np.array([known[i][0] for i in whole])
-    if trials > BEST:
-        with np.errstate(invalid="ignore"):
-            ratios = validation / short[whole]
-        usual = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
-        estimates = np.maximum(short * usual, np.min(validation))
-    count = trials if trials <= BEST else max(BEST // 2, -(-trials // BEST))
-    best = [whole[int(i)] for i in np.argsort(validation, kind="stable")[:count]]
-    more = dict(zip(best, losses(best, rest), strict=True)) if len(rest) else {}
-    found = []
-    for i, point in enumerate(points):
-        if i not in known:
-            found.append(Trial(point, float(estimates[i]), float("nan"), 0))
-            continue
-        rows = np.concatenate([known[i][None], *([more[i]] if i in more else [])])
-        found.append(Trial(point, *(float(x) for x in rows.mean(axis=0)), len(rows)))
-    return found
+    def trial(i: int, rows: np.ndarray) -> Trial:
+        validation, test = rows.mean(axis=0)
+        return Trial(points[i], float(validation), float(test), len(rows))
+
+    if trials <= BEST:
+        return [trial(i, rows) for i, rows in enumerate(losses(everyone, range(1000, 1000 + seeds)))]
+    short = losses(everyone, first, max(1, task.steps // SHORT))[:, 0, 0]
+    whole = [int(i) for i in np.argsort(short, kind="stable")[: -(-trials // WHOLE)]]
+    known = dict(zip(whole, losses(whole, first), strict=True))
+    validation = np.array([known[i][0, 0] for i in whole])
+    with np.errstate(invalid="ignore"):
+        ratios = validation / short[whole]
+    usual = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
+    estimates = np.maximum(short * usual, np.min(validation))
+    best = [whole[int(i)] for i in np.argsort(validation, kind="stable")[: max(BEST // 2, -(-trials // BEST))]]
+    if seeds > 1:
+        for i, rows in zip(best, losses(best, range(1001, 1000 + seeds)), strict=True):
+            known[i] = np.concatenate([known[i], rows])
+    return [
+        trial(i, known[i]) if i in known else Trial(point, float(estimates[i]), float("nan"), 0)
+        for i, point in enumerate(points)
+    ]

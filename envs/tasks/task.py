@@ -122,7 +122,7 @@ class Task:
         if self.model is not None and not (hasattr(self.model, "init") and hasattr(self.model, "apply")):
             kind = type(self.model).__name__
             raise self.fault(
-                f"model is a {kind}, not a flax linen module; other libraries' go by init and loss: {EXAMPLE_FILES['Task']}"
+                f"model is a {kind}, not a flax linen module; others go by init and loss: {EXAMPLE_FILES['Task']}"
             )
         if self.model is not None and (self.evaluation or self.draw or self.stateful):
             raise self.fault(
