@@ -10,12 +10,12 @@ The program for matrix leaves:
 
 The program for other leaves:
 
-    def update(w, g, m, v, lr, t, adam_b1=0.9, adam_b2=0.999, eps=1e-08, adam_weight_decay=0):
+    def update(w, g, m, v, lr, t, adam_b1=0.9, adam_b2=0.999, eps=1e-08, adam_weight_decay=0, adam_ratio=1):
         m = interp(g, m, adam_b1)
         v = interp(square(g), v, adam_b2)
         m_hat = adam_b1 * (m / (1 - adam_b1 ** (t + 1))) + (1 - adam_b1) * (g / (1 - adam_b1 ** t))
         v_hat = v / (1 - adam_b2 ** t)
-        return lr * (m_hat / (sqrt(v_hat) + eps) + adam_weight_decay * w), m, v
+        return lr * adam_ratio * (m_hat / (sqrt(v_hat) + eps) + adam_weight_decay * w), m, v
 
 Origin:
     origin: Jordan et al. 2024
@@ -42,14 +42,14 @@ def update_matrix(w, g, lr, t, m, beta, weight_decay, shape):
     return lr * (scale * orthogonalize(u) + weight_decay * w), m
 
 
-def update_other(w, g, lr, t, m, v, adam_b1, adam_b2, eps, adam_weight_decay):
+def update_other(w, g, lr, t, m, v, adam_b1, adam_b2, eps, adam_weight_decay, adam_ratio):
     m = interp(g, m, adam_b1)
     v = interp(jnp.square(g), v, adam_b2)
     m_hat = adam_b1 * (m / (1.0 - adam_b1 ** (t + 1.0))) + (1.0 - adam_b1) * (
         g / (1.0 - adam_b1**t)
     )
     v_hat = v / (1.0 - adam_b2**t)
-    return lr * (m_hat / (sqrt(v_hat) + eps) + adam_weight_decay * w), m, v
+    return lr * adam_ratio * (m_hat / (sqrt(v_hat) + eps) + adam_weight_decay * w), m, v
 
 
 def muon(
@@ -60,6 +60,7 @@ def muon(
     adam_b2=0.999,
     eps=1e-08,
     adam_weight_decay=0.0,
+    adam_ratio=1.0,
     *,
     total_steps=None,
     mask=None,
@@ -81,6 +82,7 @@ def muon(
             "adam_b2": adam_b2,
             "eps": eps,
             "adam_weight_decay": adam_weight_decay,
+            "adam_ratio": adam_ratio,
         },
         LIMITS,
         total_steps,
@@ -573,7 +575,7 @@ PROGRAMS = {
         update_other,
         ("w", "g", "lr", "t"),
         {"m": "full", "v": "full"},
-        ("adam_b1", "adam_b2", "eps", "adam_weight_decay"),
+        ("adam_b1", "adam_b2", "eps", "adam_weight_decay", "adam_ratio"),
         False,
     ),
 }
