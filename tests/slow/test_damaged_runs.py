@@ -87,7 +87,7 @@ class Folder:
         shutil.copytree(runs, self.folder)
         self.run = self.folder / name
         self.counts, self.faults = Counter(), Counter()
-        self.others = {path: mark for path, mark in marks(self.folder).items() if self.run not in path.parents}
+        self.others = self.marks_of_others()
         self.out = folder
         self.wanted = {words: self.said(*words)[1] for words in self.readings(wholly=True)}
         assert not self.faults, self.faults
@@ -111,8 +111,14 @@ class Folder:
         if status not in (0, 2) or len(lines) != (status == 2) or (lines and not lines[0].startswith("rulesmith: ")):
             first = "".join(lines[:1]).replace(f"{self.run}", "")
             self.faults[f"{words[0]}: status {status}, {len(lines)} lines: {first:.60}"] += 1
+            return None, (out, [])
         files = [MARK.sub("", word.read_text()) for word in words[1:] if isinstance(word, Path) and word.is_file()]
         return status, (out, files if status == 0 else [])
+
+    def marks_of_others(self):
+        """Return the hashes of the other runs' files; a refinement keeps what it found with the run that it refined."""
+        changed = (self.run, self.folder / "symbolic") if self.name == "refinement" else (self.run,)
+        return {path: mark for path, mark in marks(self.folder).items() if not {*changed} & {*path.parents}}
 
     def restore(self):
         """Put the run back as it was."""
@@ -124,28 +130,23 @@ class Folder:
         kinds = []
         for words in self.readings(wholly):
             status, found = self.said(*words)
-            kinds.append("refused" if status == 2 else "right" if found == self.wanted[words] else "other")
+            kinds.append({None: "fault", 2: "told"}.get(status, "right" if found == self.wanted[words] else "other"))
         _, (out, _) = self.said("runs", self.folder)
         missing = [name for name in RESUMED if str(self.folder / name) not in out]
         if missing:
             self.faults[f"runs: {', '.join(missing)} are not listed"] += 1
         if wholly:
             self.said(*RESUMED[self.name], "--resume", "--out", self.run)
-        kept = {path: mark for path, mark in marks(self.folder).items() if self.run not in path.parents}
-        if self.name == "refinement":  # what a refinement found is kept with the run that it refined, too
-            kept = {path: mark for path, mark in kept.items() if "symbolic" not in path.parts}
-        assert kept.items() <= self.others.items(), what
-        self.counts[what, "other" if "other" in kinds else "refused" if "refused" in kinds else "right"] += 1
+        assert self.marks_of_others() == self.others, what
+        self.counts[next(kind for kind in ("fault", "other", "told", "right") if kind in kinds)] += 1
         self.restore()
 
     def told(self):
         """Return the figures in words."""
-        by = Counter()
-        for (_, kind), count in self.counts.items():
-            by[kind] += count
+        by = self.counts
         return (
-            f"{by.total()} damages of a run of {self.name}: {by['refused']} told in a line, {by['right']} read right, "
-            f"{by['other']} read with another value"
+            f"{by.total()} damages of a run of {self.name}: {by['told']} told in a line, {by['right']} read right, "
+            f"{by['other']} read with another value, {by['fault']} not told in a line"
         )
 
 
