@@ -20,7 +20,7 @@ from .contestants import Contestant
 from .judging import Verdict, plain, plain_list
 from .measures import watch
 from .training import Trainer, maker
-from .tuning import TUNING_SEEDS, best_of, tried
+from .tuning import TUNING_SEEDS, best_tried, tried
 
 FIRST_SEED = 2000
 """First seed of the runs for the claim; searches and tuning use other seeds."""
@@ -71,7 +71,7 @@ def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int)
     trainer = Trainer(task, runs=AT_ONCE)
     found = tried(contestant.rule, contestant.ranges, task, trials=trials, seeds=TUNING_SEEDS, trainer=trainer)
     losses = np.array([trial.validation for trial in found])
-    best = best_of(found).setting
+    best = best_tried(found).setting
     options = {name: value for name, value in best.items() if name != "learning_rate"}
     make = maker(contestant.rule, options, task)
 

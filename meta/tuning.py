@@ -105,7 +105,7 @@ def settings(ranges: Mapping[str, tuple[float, float]], trials: int) -> list[dic
     return found
 
 
-class Trial(NamedTuple):
+class Tried(NamedTuple):
     """A setting that was tried.
 
     Attributes:
@@ -125,11 +125,11 @@ class Trial(NamedTuple):
 def tune(rule: Rule, task: Task, *, trials: int, seeds: int, trainer: Trainer | None = None) -> Tuned:
     """Return the setting with the smallest mean validation loss."""
     found = tried(rule, ranges_of(rule), task, trials=trials, seeds=seeds, trainer=trainer or Trainer(task))
-    best = best_of(found)
+    best = best_tried(found)
     return Tuned(rule.name, task.name, best.setting, best.validation, best.test, trials, best.seeds)
 
 
-def best_of(found: Sequence[Trial]) -> Trial:
+def best_tried(found: Sequence[Tried]) -> Tried:
     """Return the best of those that were tried with the most seeds."""
     most = max(trial.seeds for trial in found)
     return min((trial for trial in found if trial.seeds == most), key=lambda trial: trial.validation)
@@ -143,7 +143,7 @@ def tried(
     trials: int,
     seeds: int,
     trainer: Trainer,
-) -> list[Trial]:
+) -> list[Tried]:
     """Return every setting of the sequence with its losses, after successive halving.
 
     Few settings (up to `BEST`) are tried in whole trainings with all seeds. Seeds begin at 1,000; a search uses others.
@@ -163,9 +163,9 @@ def tried(
         found = trainer.losses_at(rule, [points[i] for i in which], seeds, steps=steps)
         return np.where(np.isfinite(found), found, np.inf)
 
-    def trial(i: int, rows: np.ndarray) -> Trial:
+    def trial(i: int, rows: np.ndarray) -> Tried:
         validation, test = rows.mean(axis=0)
-        return Trial(points[i], float(validation), float(test), len(rows))
+        return Tried(points[i], float(validation), float(test), len(rows))
 
     if trials <= BEST:
         return [trial(i, rows) for i, rows in enumerate(losses(everyone, range(1000, 1000 + seeds)))]
@@ -182,6 +182,6 @@ def tried(
         for i, rows in zip(best, losses(best, range(1001, 1000 + seeds)), strict=True):
             known[i] = np.concatenate([known[i], rows])
     return [
-        trial(i, known[i]) if i in known else Trial(point, float(estimates[i]), float("nan"), 0)
+        trial(i, known[i]) if i in known else Tried(point, float(estimates[i]), float("nan"), 0)
         for i, point in enumerate(points)
     ]

@@ -97,8 +97,8 @@ def dot(x, y):
 
 
 def unit(x, axis=None):
-    """Largest magnitude, within 2⁻⁶⁴ and 2⁶⁴: divided by it, squares stay within float32's range."""
-    return jnp.clip(jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0.0), 2.0**-64, 2.0**64)
+    """Largest magnitude, within 2⁻⁶⁴ and 2⁹⁶: of what is divided by it, float32 holds the sum of squares."""
+    return jnp.clip(jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0.0), 2.0**-64, 2.0**96)
 
 
 def norm(x, axis=None):

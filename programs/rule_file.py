@@ -43,7 +43,7 @@ _Read = TypeVar("_Read")
 _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "provenance", "evidence"}
 _OBJECTIVE_KEYS = {"name", "kind", "description", "program", "arrays", "agent", "provenance", "evidence"}
 MAX_FILE_BYTES = 10 * MAX_BYTES
-MAX_DEPTH = 20
+MAX_TABLE_DEPTH = 20
 """Levels of tables and lists, at most: what is read can be written again, which takes recursion."""
 MAX_MESSAGE = 500
 """Characters of an error, at most, without the file's path."""
@@ -141,8 +141,8 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise RulesmithError(f"not TOML: {_line(error)}") from None
-    if _depth(table) > MAX_DEPTH:
-        raise RulesmithError(f"tables in tables, nested too deeply; at most {MAX_DEPTH} levels are allowed")
+    if _depth(table) > MAX_TABLE_DEPTH:
+        raise RulesmithError(f"tables in tables, nested too deeply; at most {MAX_TABLE_DEPTH} levels are allowed")
     kind = table.get("kind")
     keys = _OBJECTIVE_KEYS if kind in OBJECTIVE_KINDS else _KEYS
     for key in table:
@@ -181,7 +181,7 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
 def _depth(table: Any) -> int:
     """Return how deeply tables and lists are nested, counted up to one level more than is allowed."""
     depth, level = 0, [table]
-    while level and depth <= MAX_DEPTH:
+    while level and depth <= MAX_TABLE_DEPTH:
         inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
         level = [value for values in inner for value in values]
         depth += bool(inner)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
-LEAST = {"tasks": 8, "seeds": 3, "settings": 16}
+NEEDED = {"tasks": 8, "seeds": 3, "settings": 16}
 """With fewer of these a comparison is a pilot, and claims nothing."""
 
 
@@ -84,7 +84,7 @@ class Comparison:
     def too_few(self) -> str:
         """Return what this comparison has too few of for a claim, in words; empty if it has enough of everything."""
         has = {"tasks": len(self.task_facts()), "seeds": self.seeds, "settings": self.trials}
-        return ", ".join(f"{has[what]} of {least} {what}" for what, least in LEAST.items() if has[what] < least)
+        return ", ".join(f"{has[what]} of {least} {what}" for what, least in NEEDED.items() if has[what] < least)
 
     def words(self, estimate: Estimate) -> str:
         """Return an estimate in words; that of a pilot without its interval, which could not be quoted."""

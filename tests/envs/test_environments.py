@@ -143,7 +143,7 @@ def test_evaluation_is_the_return_of_whole_episodes():
         ("grid/small", {"backend": "spring"}, "no option 'backend'"),
         ("MNISTBandit-bsuite", {}, "no environment"),
         ("nowhere:env", {}, "cannot be imported"),
-        ("math:pi", {}, "float, not a rulesmith Environment"),
+        ("math:pi", {}, "float, not a rulesmith.Environment"),
     ],
 )
 def test_bad_names_get_one_line(name, options, says):

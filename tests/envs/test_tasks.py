@@ -59,7 +59,7 @@ def test_tasks_by_import_path_and_errors(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert find(["mine:task"])[0].name == "iris-mlp-2k"
     for name, says in [
-        ("mine:x", "int, not a rulesmith Task"),
+        ("mine:x", "int, not a rulesmith.Task"),
         ("nowhere:x", "cannot be imported"),
         ("iris-mpl-2k", "did you mean 'iris-mlp-2k'"),
     ]:

@@ -131,9 +131,9 @@ def clip(x, c):
 
 
 def unit(x, axis=None):
-    """Largest magnitude, within 2⁻⁶⁴ and 2⁶⁴: divided by it, squares stay within float32's range."""
+    """Largest magnitude, within 2⁻⁶⁴ and 2⁹⁶: of what is divided by it, float32 holds the sum of squares."""
     return jnp.clip(
-        jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0.0), 2.0**-64, 2.0**64
+        jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0.0), 2.0**-64, 2.0**96
     )
 
 

@@ -9,7 +9,7 @@ from rulesmith import Program, load
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.fitness import AdamWReference, Fitness, Measured, Protocol, reference_of
 from rulesmith.meta.training import Trainer, bytes_of, programs_at_once
-from rulesmith.meta.tuning import best_of, ranges_of, settings, tried, tune
+from rulesmith.meta.tuning import best_tried, ranges_of, settings, tried, tune
 from rulesmith.programs.interpreter import encode
 from rulesmith.search.methods.symbolic import WARM_START
 
@@ -173,7 +173,7 @@ def test_halving_judges_all_settings_and_finds_what_trying_all_in_full_finds():
     assert sorted({trial.seeds for trial in found}) == [0, 1, 3]
     assert sum(trial.seeds > 0 for trial in found) == 16
     full = trainer.losses_at(rule, settings(ranges, 32), range(1000, 1003)).mean(axis=1)[:, 0]
-    best = best_of(found)
+    best = best_tried(found)
     assert best.seeds == 3
     assert best.validation <= 1.1 * np.nanmin(full)
     for trial, loss in zip(found, full, strict=True):

@@ -103,6 +103,7 @@ def test_both_executions_agree_on_them_before_and_after_simplification(kind):
     for text in itertools.islice(calls(kind, most=4), 0, None, 3):
         if "1e-45" in text:  # below float32's normal range XLA's own functions differ, compiled or not
             continue
+        text = text.replace("3.4028234e38", "3.4e38")  # rounding must not decide whether it overflows
         program = Program.parse(with_factor(kind, text))
         results = [interpreted(program), compiled(program)]
         if np.isfinite(results[0]).all():  # an identity may forget a NaN: interp(x, y, 1) is y

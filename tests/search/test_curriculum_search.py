@@ -206,7 +206,7 @@ def test_a_diverged_agent_reaches_neither_rule_nor_buffer():
         ({"rule": "lpo"}, "no rule 'lpo'"),
         ({"levels": "smal"}, "did you mean 'small'"),
         ({"levels": "rulesmith.envs.registry:make"}, "rulesmith.envs.registry:make"),
-        ({"levels": "rulesmith.envs.gridworld.dynamics:FOUR"}, "not a rulesmith Environment"),
+        ({"levels": "rulesmith.envs.gridworld.dynamics:FOUR"}, "not a rulesmith.Environment"),
         ({"score": "regret"}, "no score 'regret'"),
         ({"score": "pvl", "strategy": "open-es"}, "needs agents' critics"),
         ({"strategy": "open-e"}, "did you mean 'open-es'"),
