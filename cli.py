@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from .programs import Program, RulesmithError
+from .programs import RulesmithError
 from .programs.errors import nearest
 from .programs.objective import Objective
 
@@ -163,7 +163,7 @@ def check(file: Positional[Path]) -> None:
     if file.suffix == ".toml":
         programs = programs_of(rule_file.read(file))
     else:
-        programs = {"all": _program(file)}
+        programs = {"all": rule_file.read_program(file)}
     for label, program in programs.items():
         summary = summarize(program)
         title = "" if label == "all" else f" for {label} leaves"
@@ -610,17 +610,6 @@ def _check_module_name(output: Path) -> None:
         plain = re.sub(r"\W+", "_", name).strip("_")
         right = plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"my_{plain}".rstrip("_")
         raise RulesmithError(f"{output}: {name!r} cannot be imported; call it {right}.py, for example")
-
-
-def _program(file: Path) -> Program:
-    try:
-        return Program.parse(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesmithError(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RulesmithError(f"{file}: not a text file in UTF-8") from None
-    except RulesmithError as error:
-        raise type(error)(f"{file}: {error}") from None
 
 
 def _print(renderable: Any) -> None:

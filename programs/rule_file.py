@@ -25,13 +25,12 @@ of each array of its network; the arrays are in a safetensors file beside it, of
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from . import text_file
 from .errors import ProgramError, RulesmithError, nearest
 from .folding import fits
 from .objective import OBJECTIVE_KINDS, Objective
@@ -39,14 +38,10 @@ from .parsing import MAX_BYTES, parse
 from .program import Program
 from .rule import Rule
 
-_Read = TypeVar("_Read")
 _KEYS = {"name", "kind", "description", "program", "programs", "tuning", "provenance", "evidence"}
 _OBJECTIVE_KEYS = {"name", "kind", "description", "program", "arrays", "agent", "provenance", "evidence"}
-MAX_FILE_BYTES = 10 * MAX_BYTES
-MAX_TABLE_DEPTH = 20
-"""Levels of tables and lists, at most: what is read can be written again, which takes recursion."""
-MAX_MESSAGE = 500
-"""Characters of an error, at most, without the file's path."""
+MAX_ARRAY_BYTES = 50_000_000
+"""Bytes of a file with a network's arrays, at most; the networks that are shipped take 80,000."""
 PUBLISHED = Path(__file__).parents[1] / "results" / "rules"
 """Folder of the optimizers that rulesmith ships."""
 PUBLISHED_OBJECTIVES = PUBLISHED.parent / "objectives"
@@ -100,34 +95,12 @@ def read(path: Path) -> Rule | Objective:
     Raises:
         RulesmithError: there is no such file, or it is no rule file; one line that says what is wrong and where.
     """
-    return _read(path, MAX_FILE_BYTES, lambda text: loads(text, path.with_suffix(".safetensors")))
+    return text_file.read(path, text_file.MAX_FILE_BYTES, lambda text: loads(text, path.with_suffix(".safetensors")))
 
 
 def read_program(path: Path) -> Program:
     """Return the program whose text is a file; raises as `read` does."""
-    return _read(path, MAX_BYTES, lambda text: parse(text, finite=True))
-
-
-def _read(path: Path, most: int, meaning: Callable[[str], _Read]) -> _Read:
-    """Return what a file of at most so many bytes means; errors name the file."""
-    try:
-        if path.stat().st_size > most:
-            raise RulesmithError(f"{path}: {path.stat().st_size:,} bytes; at most {most:,} are read")
-        data = path.read_bytes()
-    except OSError as error:
-        raise RulesmithError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return meaning(data.decode())
-    except UnicodeDecodeError:
-        raise RulesmithError(f"{path}: not a text file in UTF-8") from None
-    except RulesmithError as error:
-        raise type(error)(f"{path}: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    """Return what an error says as one line that can be printed, cut where it quotes much of a file."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(error).split()))
-    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
+    return text_file.read(path, MAX_BYTES, lambda text: parse(text, finite=True))
 
 
 def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
@@ -137,12 +110,7 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
         text: the text of the rule file.
         arrays: the file with the arrays of a network.
     """
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise RulesmithError(f"not TOML: {_line(error)}") from None
-    if _depth(table) > MAX_TABLE_DEPTH:
-        raise RulesmithError(f"tables in tables, nested too deeply; at most {MAX_TABLE_DEPTH} levels are allowed")
+    table = text_file.toml(text)
     kind = table.get("kind")
     keys = _OBJECTIVE_KEYS if kind in OBJECTIVE_KINDS else _KEYS
     for key in table:
@@ -178,16 +146,6 @@ def loads(text: str, arrays: Path | None = None) -> Rule | Objective:
     )
 
 
-def _depth(table: Any) -> int:
-    """Return how deeply tables and lists are nested, counted up to one level more than is allowed."""
-    depth, level = 0, [table]
-    while level and depth <= MAX_TABLE_DEPTH:
-        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
-        level = [value for values in inner for value in values]
-        depth += bool(inner)
-    return depth
-
-
 def _name(table: dict[str, Any]) -> tuple[str, str]:
     """Return name and description."""
     name, description = table.get("name"), table.get("description", "")
@@ -217,21 +175,38 @@ def _objective(table: dict[str, Any], path: Path | None) -> Objective:
 
 
 def _arrays(path: Path | None, shapes: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return the arrays of a network from the file beside its rule file. It is plain data; reading it runs nothing."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+    """Return the arrays of a network from the file beside its rule file."""
     if path is None or not path.is_file():
         raise RulesmithError(f"its arrays are missing: there is no file {path} beside it")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RulesmithError(f"{path.name} is not a safetensors file: {error}") from None
+    found = read_arrays(path)
     for name in {*found, *shapes}:
         got = list(found[name].shape) if name in found else None
         if got != shapes.get(name):
             raise RulesmithError(f"array {name!r}: the rule file says {shapes.get(name)!r}, {path.name} has {got}")
-    return {name: array.astype(np.float32) for name, array in found.items()}
+    return found
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a network, float32, from a safetensors file. It is plain data; reading it runs nothing.
+
+    Raises:
+        RulesmithError: it is no such file, or too large.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.stat().st_size > MAX_ARRAY_BYTES:
+            raise RulesmithError(f"{path.name}: more than {MAX_ARRAY_BYTES:,} bytes, which is too large to be read")
+        with safe_open(path, "numpy") as file:
+            names = list(file.keys())
+            for name in names:
+                kind = file.get_slice(name).get_dtype()
+                if kind not in ("F16", "F32", "F64"):
+                    raise RulesmithError(f"array {name!r} of {path.name} is of {kind}; give float32")
+            with np.errstate(over="ignore"):
+                return {name: file.get_tensor(name).astype(np.float32) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RulesmithError(f"{path.name} is not a safetensors file: {error}") from None
 
 
 def _table(table: dict[str, Any], key: str) -> dict[str, Any]:

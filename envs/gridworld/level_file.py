@@ -22,16 +22,15 @@ that has a table but no place on the map appears on random free cells.
 
 from __future__ import annotations
 
-import math
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
 
-from ...programs import RulesmithError
+from ...programs import RulesmithError, text_file
 from ...programs.errors import nearest
+from ...programs.folding import fits
 from .level import Level, Thing, level_of
 from .pictures import FREE, LETTERS, START, WALL, map_of
 
@@ -45,10 +44,7 @@ def loads(text: str) -> Level:
     Raises:
         RulesmithError: it is not the text of a possible level; what is wrong, and where.
     """
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RulesmithError(f"not TOML: {error}") from None
+    found = text_file.toml(text)
     _known(found, ("steps", "map", "objects"), "a level")
     steps, rows, objects = found.get("steps"), found.get("map"), found.get("objects", {})
     if type(steps) is not int or not 1 <= steps <= 100_000:
@@ -88,7 +84,7 @@ def _level(rows: list[str], objects: dict[str, Any], steps: int) -> Level:
         values: dict[str, float] = {}
         for key, usual in (("reward", None), ("ends", 0.0), ("respawns", 0.0)):
             value = fields.get(key, usual)
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            if type(value) not in (int, float) or not fits(value):
                 raise RulesmithError(f"[objects.{name}]: {key!r} is {value!r}; give a number")
             if key != "reward" and not 0 <= value <= 1:
                 raise RulesmithError(f"[objects.{name}]: {key!r} is {value:g}; a probability, from 0 to 1")
@@ -123,11 +119,4 @@ def read(path: Path) -> Level:
     Raises:
         RulesmithError: it cannot be read, or describes no possible level; what is wrong, and where.
     """
-    try:
-        return loads(path.read_text())
-    except OSError as error:
-        raise RulesmithError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RulesmithError(f"{path}: not a text file in UTF-8") from None
-    except RulesmithError as error:
-        raise RulesmithError(f"{path}: {error}") from None
+    return text_file.read(path, text_file.MAX_FILE_BYTES, loads)

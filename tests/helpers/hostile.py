@@ -1,5 +1,6 @@
 """Reading of mutated rule files, as the quick and the long test of them do it."""
 
+import resource
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,11 +21,18 @@ class Readings(NamedTuple):
         valid: how many were valid, by how they were mutated.
         refused: the same of those that were not.
         slowest: the longest that one took, in seconds of a core.
+        memory: by how many megabytes reading raised the most memory that this process ever had.
     """
 
     valid: Counter
     refused: Counter
     slowest: float
+    memory: float
+
+
+def most_memory() -> float:
+    """Return the most memory that this process ever had, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
 
 
 def write(mutant: Mutant, folder: Path) -> Path:
@@ -40,17 +48,18 @@ def write(mutant: Mutant, folder: Path) -> Path:
 
 def read_all(seed: int, count: int, folder: Path) -> Readings:
     """Read mutated files; fail at one that is neither a rule nor refused in a line, or that runs in this folder."""
-    found = Readings(Counter(), Counter(), 0.0)
+    found = Readings(Counter(), Counter(), 0.0, 0.0)
     for number, mutant in enumerate(mutants(seed, count)):
         path = write(mutant, folder)
-        began = time.process_time()
+        began, before = time.process_time(), most_memory()
         try:
             rule = load(path)
         except RulesmithError as error:
             rule, said = None, str(error)
         except Exception as error:
             raise AssertionError(f"file {number} of seed {seed} is not refused: {mutant!r}") from error
-        found = found._replace(slowest=max(found.slowest, time.process_time() - began))
+        grown = found.memory + most_memory() - before
+        found = found._replace(slowest=max(found.slowest, time.process_time() - began), memory=grown)
         if rule is None:
             assert said.isprintable(), (seed, number, said)
             assert len(said) < LONGEST, (seed, number, said)

@@ -37,7 +37,14 @@ NUMBERS = (
     *("9 ** 9 ** 9 ** 9", "1e400", "-1e-400", "0x" + "f" * 300, "9" * 39, "9" * 5_000, "1_0", "1j", "inf", "nan"),
     *("reciprocal(0)", "exp(89)", "1 / 0", "tan(1.5707963267948966)", "1e-45", "-0.0", "0" * 39 + "1"),
 )
-NESTED = ("(" * 60 + "g" + ")" * 60, "-" * 400 + "g", "sqrt(" * 39 + "g" + ")" * 39, "[" * 5_000, "a." * 3_000 + "b=1")
+NESTED = (
+    "\n" + "a." * 50_000 + "b = 1\n",
+    "(" * 60 + "g" + ")" * 60,
+    "-" * 400 + "g",
+    "sqrt(" * 39 + "g" + ")" * 39,
+    "[" * 5_000,
+    "a." * 3_000 + "b=1",
+)
 PIECES = (
     *("'''", '"""', "\n", "\\", "\x00", "\ud7ff", "é", "\r", "\t", "#", "import os", "return", "yield g", "*w", "**w"),
     *("= 3", "[evidence]", "[[program]]", "kind = 3", "w: row", "g if w else m", "m: col = 3", "where(g > w, g, w)"),
@@ -50,6 +57,8 @@ VALUES = (
     *([1, 2], [1.0, 2.0], [2, 1], ["a"], [[1], [2]], {"a": {"b": {}}}, datetime.date(2026, 1, 1), datetime.time(1)),
 )
 KEYS = ("name", "kind", "program", "programs", "tuning", "arrays", "agent", "evidence", "all", "matrix", "", "é", "a b")
+LONGEST = 1_000_000
+"""Characters of a list that is made by repeating a value, at most: five times more than a file that is read."""
 PROGRAM = re.compile(r"'''\n(.*?)'''", re.DOTALL)
 
 
@@ -204,7 +213,9 @@ def by_table(text: str, rng: random.Random, others: list[str]) -> bytes:
                 for _ in range(rng.choice((1, 5, 100))):
                     here[key] = rng.choice(({"a": here[key]}, [here[key]]))
             case _:
-                here[key] = [here[key]] * rng.choice((2, 3, 60))
+                times = rng.choice((2, 3, 60))
+                if times * len(repr(here[key])) < LONGEST:
+                    here[key] = [here[key]] * times
     return tomli_w.dumps(table, multiline_strings=rng.random() < 0.8).encode(errors="surrogatepass")
 
 

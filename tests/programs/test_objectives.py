@@ -1,6 +1,7 @@
 """Objectives as rules: files, exports, the optax transform, drift programs in both executions."""
 
 import ast
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import Program, ProgramError, RulesmithError, load
@@ -187,12 +189,20 @@ def cut(path):
     path.with_suffix(".safetensors").write_bytes(whole[: len(whole) // 2])
 
 
+def as_type(path, name):
+    arrays = {key: array.astype(np.dtype(name)) for key, array in nets()[1].arrays.items()}
+    path.with_suffix(".safetensors").write_bytes(safetensors.numpy.save(arrays))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda p: p.with_suffix(".safetensors").unlink(), "arrays are missing"),
         (cut, "not a safetensors file"),
         (lambda p: p.with_suffix(".safetensors").write_bytes(b"\x80\x04pickle"), "not a safetensors file"),
+        (lambda p: as_type(p, "bfloat16"), "is of BF16; give float32"),
+        (lambda p: as_type(p, "int32"), "is of I32; give float32"),
+        (lambda p: os.truncate(p.with_suffix(".safetensors"), 10**12), "too large to be read"),
         (lambda p: p.write_text(p.read_text().replace("16,", "17,")), "the rule file says"),
         (lambda p: rule_file.write_arrays(nets()[2], p.with_suffix(".safetensors")), "the rule file says"),
         (lambda p: p.write_text('name = "x"\nkind = "drift"\n'), "either a program or arrays"),
