@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..programs import RulesmithError
+from ..programs import RulesmithError, rule_file
+from ..programs.text_file import one_line
+from . import seals
 from .engine import Record, States
 from .state_codec import Decoder, Encoder
 from .store import Store
@@ -66,10 +69,13 @@ class ArrayStore(Store):
                 if arrays:
                     checkpointer.save(folder.absolute(), arrays, force=True)
             folder.mkdir(parents=True, exist_ok=True)
-            save_file(self.arrays_of(record.states.strategy), folder / "rule.safetensors")
+            rule = self.arrays_of(record.states.strategy)
+            save_file(rule, folder / "rule.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
-            raise RulesmithError(f"{folder}: cannot be written: {error}; add --resume to go on") from None
-        self.write(step, record.metrics, {"checkpoint": folder.name, "states": plain}, ledgers=encoder.ledgers)
+            raise RulesmithError(f"{folder}: cannot be written: {one_line(error)}; add --resume to go on") from None
+        state = {"checkpoint": folder.name, "states": plain}
+        state |= {"seal": seals.of_arrays(arrays), "rule_seal": seals.of_arrays(_by_name(rule))}
+        self.write(step, record.metrics, state, ledgers=encoder.ledgers)
         # The one before is kept, since another process may be reading it.
         for other in sorted(folder.parent.iterdir())[:-2]:
             shutil.rmtree(other, ignore_errors=True)
@@ -84,10 +90,7 @@ class ArrayStore(Store):
         with self._errors():
             shapes = sorted(_arrays_in(row["states"]))
             template = [np.zeros(shape, name) for _, name, shape in shapes]
-            arrays: list[Any] = []
-            if template:
-                with _checkpointer() as checkpointer:
-                    arrays = checkpointer.restore(self._folder(step).absolute(), template)
+            arrays = self._restored(step, template, row.get("seal")) if template else []
             decoder = Decoder(examples, lambda put: np.asarray(arrays[put[0]], put[1]), ledger=self._ledger)
             return step, States(**{name: decoder.value(each) for name, each in row["states"].items()})
 
@@ -97,16 +100,45 @@ class ArrayStore(Store):
         Raises:
             RulesmithError: there is none yet.
         """
-        from safetensors.numpy import load_file
-
         last = self.last_state()
         if last is None:
             raise RulesmithError(f"{self.directory}: the run has no checkpoint yet")
-        with self._errors():
-            return last[0], load_file(self._folder(last[0]) / "rule.safetensors")
+        step, row = last
+        folder = self._folder(step)
+        with _damage(folder):
+            arrays = rule_file.read_arrays(folder / "rule.safetensors")
+        _check_seal(folder, _by_name(arrays), row.get("rule_seal"))
+        return step, arrays
+
+    def _restored(self, step: int, template: list[np.ndarray], seal: int | None) -> list[np.ndarray]:
+        """Return the arrays of a checkpoint, of the shapes and types of a template."""
+        folder = self._folder(step).absolute()
+        with _damage(folder), _checkpointer() as checkpointer:
+            arrays = [np.asarray(array) for array in checkpointer.restore(folder, template)]
+        _check_seal(folder, arrays, seal)
+        return arrays
 
     def _folder(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"{step:08d}"
+
+
+def _by_name(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [arrays[name] for name in sorted(arrays)]
+
+
+@contextmanager
+def _damage(folder: Path) -> Iterator[None]:
+    """Turn what is raised while a checkpoint is read into one line."""
+    try:
+        yield
+    except Exception as error:  # of orbax and what it is made of, which raise whatever they met
+        raise RulesmithError(f"{folder}: the checkpoint cannot be read: {one_line(error)}") from None
+
+
+def _check_seal(folder: Path, arrays: list[np.ndarray], seal: int | None) -> None:
+    """Raise RulesmithError unless arrays are those that were sealed; None where nothing was, by an older version."""
+    if seal not in (None, seals.of_arrays(arrays)):
+        raise RulesmithError(f"{folder}: the checkpoint is damaged")
 
 
 def _arrays_in(plain: Any) -> list[Any]:

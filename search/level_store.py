@@ -75,8 +75,8 @@ class LevelStore(ArrayStore):
             found = self._connection.execute(
                 "SELECT * FROM lives WHERE step <= ? ORDER BY rowid", (last[0] if last else 0,)
             ).fetchall()
-        for row in found:
-            yield LifeRow(*row)._replace(first=bool(row[2]), figures=json.loads(row[-1]))
+            for row in found:
+                yield LifeRow(*row)._replace(first=bool(row[2]), figures=json.loads(row[-1]))
 
     def level(self, mark: str) -> Level:
         """Return a level that was lived on.

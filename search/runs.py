@@ -47,9 +47,13 @@ def open_store(directory: Path) -> tuple[Method[Any], Any]:
     Raises:
         RulesmithError: there is no run; see `Store.open`.
     """
-    with Store.open(directory) as store:
+    store = Store.open(directory)
+    try:
         method = method_named(store.fact("method"))
-    return method, method.store.open(directory)
+    except RulesmithError:
+        store.close()
+        raise
+    return method, store.of_kind(method.store)
 
 
 def load(rule: str | Path) -> Rule | Objective:

@@ -1,8 +1,9 @@
 """The store: one SQLite file in a run's directory that holds all of the run but its large arrays.
 
 Whatever a step adds and the states after it are written in one transaction, so a run that is killed at any instant goes
-on from the last whole one. Everything in it is data. A store knows nothing of what the states hold (see `state_codec`);
-`program_store`, `array_store` and `level_store` say what else their kinds of runs keep.
+on from the last whole one. Everything in it is data, which is checked as a run is opened (see `seals`). A store knows
+nothing of what the states hold (see `state_codec`); `program_store`, `array_store` and `level_store` say what else
+their kinds of runs keep.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ..programs import RulesmithError
+from ..programs.text_file import one_line
+from . import seals
 
 if TYPE_CHECKING:
     from .engine import Record, States
     from .state_codec import Ledger
 
+_Kind = TypeVar("_Kind", bound="Store")
 FILE = "run.sqlite"
 _LOCK = "run.lock"
 _APPLICATION = 0x52534D31
-_VERSION = 3
+_VERSION, _UNSEALED = 4, 3
+"""The version of stores that are made here, and of those without seals, which are read and gone on with as well."""
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = {_APPLICATION};
@@ -79,8 +84,9 @@ class Store:
         with _plain_errors(path):
             part = path.with_suffix(".part")
             part.unlink(missing_ok=True)
-            connection = sqlite3.connect(part)
+            connection = _connected(part)
             connection.executescript(_SCHEMA + cls.TABLES)
+            seals.add(connection)
             rows = [(name, json.dumps(value)) for name, value in facts.items()]
             with connection:
                 connection.executemany("INSERT INTO facts VALUES (?, ?)", rows)
@@ -105,16 +111,25 @@ class Store:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if application != _APPLICATION:
                 raise RulesmithError(f"{path}: not a store of rulesmith")
-            if version != _VERSION:
+            if version not in (_VERSION, _UNSEALED):
                 raise RulesmithError(f"{path}: made by another version of rulesmith (store {version}, here {_VERSION})")
-            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            whole = connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+            if not whole or (version == _VERSION and seals.broken(connection)):
                 raise RulesmithError(f"{path}: the store is damaged")
             return cls(directory, connection, lock)
+
+    def of_kind(self, kind: type[_Kind]) -> _Kind:
+        """Return this store as one of a kind, with the same connection."""
+        return kind(self.directory, self._connection, self._lock)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the run."""
         self._connection.close()
         if self._lock:
             self._lock.close()
@@ -141,7 +156,7 @@ class Store:
         """Return one of the facts kept at the start; None where there is none of that name."""
         with self._errors():
             row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+            return json.loads(row[0]) if row else None
 
     def add_fact(self, name: str, value: Any) -> None:
         """Keep one more fact."""
@@ -242,7 +257,7 @@ class Store:
         """Return each step's number and metrics."""
         with self._errors():
             rows = self._connection.execute("SELECT step, metrics FROM steps ORDER BY step").fetchall()
-        return [(step, json.loads(metrics)) for step, metrics in rows]
+            return [(step, json.loads(metrics)) for step, metrics in rows]
 
     def seconds(self) -> float:
         """Return the time that the run's steps took, over all its sessions."""
@@ -277,7 +292,8 @@ def holds_run(directory: Path) -> bool:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, check_same_thread=False)  # the thread that ends a process writes too; see `stopping`
+    # The thread that ends a process writes too; see `stopping`.
+    return seals.taught(sqlite3.connect(path, check_same_thread=False))
 
 
 def _reading(path: Path) -> sqlite3.Connection:
@@ -294,8 +310,8 @@ def _reading(path: Path) -> sqlite3.Connection:
             raise
     log = path.with_name(f"{FILE}-wal")
     if not (log.exists() and log.stat().st_size):
-        return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
-    found = sqlite3.connect(":memory:")  # a run that was killed: what its log holds is read from copies
+        return seals.taught(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True))
+    found = seals.taught(sqlite3.connect(":memory:"))  # a run that was killed: what its log holds is read from copies
     with tempfile.TemporaryDirectory() as folder:
         for file in (path, log):
             shutil.copy(file, folder)
@@ -328,7 +344,7 @@ def _plain_errors(path: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, RulesmithError):
             raise
-        text = str(error)
+        text = one_line(error)
         if "full" in text or "No space" in text:
             raise RulesmithError(f"{path}: the disk is full; free some space and add --resume to go on") from None
         if isinstance(error, sqlite3.OperationalError):

@@ -178,7 +178,9 @@ def _arrays(store: Any, step: int, row: Any) -> list[np.ndarray]:
 def tables(directory: Path) -> dict[str, list[Any]]:
     """Return the rows of a run's tables by the tables' names, without times."""
     connection = sqlite3.connect(f"file:{directory / FILE}?mode=ro", uri=True)
-    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    # Seals are of rows with times, too.
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'seals'"
+    names = [name for (name,) in connection.execute(query)]
     found = {name: connection.execute(f"SELECT * FROM {name} ORDER BY rowid").fetchall() for name in sorted(names)}
     connection.close()
     # When it began, and what a refinement of it has added.
