@@ -24,6 +24,8 @@ from .store import Store
 
 CHECKPOINT_EVERY = 20.0
 """Seconds between checkpoints."""
+_RULE = "rule.safetensors"
+"""File of a checkpoint with the arrays of the rule that its states stand for."""
 
 
 class ArrayStore(Store):
@@ -69,12 +71,10 @@ class ArrayStore(Store):
                 if arrays:
                     checkpointer.save(folder.absolute(), arrays, force=True)
             folder.mkdir(parents=True, exist_ok=True)
-            rule = self.arrays_of(record.states.strategy)
-            save_file(rule, folder / "rule.safetensors")
+            save_file(self.arrays_of(record.states.strategy), folder / _RULE)
+            state = {"checkpoint": folder.name, "states": plain, "files": seals.of_files(folder)}
         except (OSError, ValueError, SafetensorError) as error:
             raise RulesmithError(f"{folder}: cannot be written: {one_line(error)}; add --resume to go on") from None
-        state = {"checkpoint": folder.name, "states": plain}
-        state |= {"seal": seals.of_arrays(arrays), "rule_seal": seals.of_arrays(_by_name(rule))}
         self.write(step, record.metrics, state, ledgers=encoder.ledgers)
         # The one before is kept, since another process may be reading it.
         for other in sorted(folder.parent.iterdir())[:-2]:
@@ -90,7 +90,7 @@ class ArrayStore(Store):
         with self._errors():
             shapes = sorted(_arrays_in(row["states"]))
             template = [np.zeros(shape, name) for _, name, shape in shapes]
-            arrays = self._restored(step, template, row.get("seal")) if template else []
+            arrays = self._restored(step, template, row) if template else []
             decoder = Decoder(examples, lambda put: np.asarray(arrays[put[0]], put[1]), ledger=self._ledger)
             return step, States(**{name: decoder.value(each) for name, each in row["states"].items()})
 
@@ -105,25 +105,25 @@ class ArrayStore(Store):
             raise RulesmithError(f"{self.directory}: the run has no checkpoint yet")
         step, row = last
         folder = self._folder(step)
+        _check_files(folder, {name: seal for name, seal in _files(row).items() if name == _RULE})
         with _damage(folder):
-            arrays = rule_file.read_arrays(folder / "rule.safetensors")
-        _check_seal(folder, _by_name(arrays), row.get("rule_seal"))
-        return step, arrays
+            return step, rule_file.read_arrays(folder / _RULE)
 
-    def _restored(self, step: int, template: list[np.ndarray], seal: int | None) -> list[np.ndarray]:
+    def _restored(self, step: int, template: list[np.ndarray], row: dict[str, Any]) -> list[np.ndarray]:
         """Return the arrays of a checkpoint, of the shapes and types of a template."""
         folder = self._folder(step).absolute()
+        # Before orbax reads them: what it meets in a damaged file its threads print, when the command has ended.
+        _check_files(folder, _files(row))
         with _damage(folder), _checkpointer() as checkpointer:
-            arrays = [np.asarray(array) for array in checkpointer.restore(folder, template)]
-        _check_seal(folder, arrays, seal)
-        return arrays
+            return checkpointer.restore(folder, template)
 
     def _folder(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"{step:08d}"
 
 
-def _by_name(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    return [arrays[name] for name in sorted(arrays)]
+def _files(row: dict[str, Any]) -> dict[str, int]:
+    """Return the seals of a checkpoint's files; none of one that an older version has made."""
+    return row.get("files", {})
 
 
 @contextmanager
@@ -135,10 +135,13 @@ def _damage(folder: Path) -> Iterator[None]:
         raise RulesmithError(f"{folder}: the checkpoint cannot be read: {one_line(error)}") from None
 
 
-def _check_seal(folder: Path, arrays: list[np.ndarray], seal: int | None) -> None:
-    """Raise RulesmithError unless arrays are those that were sealed; None where nothing was, by an older version."""
-    if seal not in (None, seals.of_arrays(arrays)):
-        raise RulesmithError(f"{folder}: the checkpoint is damaged")
+def _check_files(folder: Path, kept: Mapping[str, int]) -> None:
+    """Raise RulesmithError unless the files of a checkpoint are those that were sealed."""
+    for name, seal in kept.items():
+        with _damage(folder):
+            found = seals.of_file(folder / name)
+        if found != seal:
+            raise RulesmithError(f"{folder}: the checkpoint is damaged: {name} is not what was written")
 
 
 def _arrays_in(plain: Any) -> list[Any]:

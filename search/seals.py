@@ -1,4 +1,5 @@
 """Seals: a checksum of every row of a store, which the database writes itself and which is compared as a run is opened.
+Files of checkpoints have seals in such a row.
 
 A disk or a copy that went wrong may change a number to another that is as possible, or bring back what a page held
 before. SQLite sees damage of its own structures only; with seals, what is read of a run is what was written.
@@ -9,10 +10,8 @@ from __future__ import annotations
 import marshal
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 _SCHEMA = "sqlite_master"
 _TABLE = """
@@ -71,12 +70,15 @@ def broken(connection: sqlite3.Connection) -> bool:
     return any(not seals == rows == sound for seals, rows, sound in counts)
 
 
-def of_arrays(arrays: Iterable[np.ndarray]) -> int:
-    """Return the seal of arrays that are kept beside a store."""
-    seal = 0
-    for array in arrays:
-        seal = zlib.crc32(np.ascontiguousarray(array).tobytes(), seal)
-    return seal
+def of_files(folder: Path) -> dict[str, int]:
+    """Return the seals of all files in a folder that is kept beside a store, by their paths in it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): of_file(path) for path in paths}
+
+
+def of_file(path: Path) -> int:
+    """Return the seal of a file."""
+    return zlib.crc32(path.read_bytes())
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:

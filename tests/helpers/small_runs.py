@@ -186,9 +186,15 @@ def tables(directory: Path) -> dict[str, list[Any]]:
     # When it began, and what a refinement of it has added.
     found["facts"] = sorted(row for row in found["facts"] if row[0] not in ("started", "selection"))
     found["steps"] = [(step, _timeless(json.loads(metrics))) for step, metrics in found["steps"]]
+    found["state"] = [(step, _without_files(json.loads(state))) for _, step, state in found["state"]]
     # The step of a ledger's entry is that of the checkpoint with which it was written.
     found["ledgers"] = sorted((place, key, value) for place, key, _, value in found["ledgers"])
     return found
+
+
+def _without_files(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state without the seals of its checkpoint's files, which have names and times of their own."""
+    return {name: value for name, value in state.items() if name != "files"}
 
 
 def _timeless(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs whose files are cut, flipped or swapped: every command reads them right or says so in a line.
 
-Other runs in the same folder stay as they are, and are listed. No value is read that is another than what was written.
+Other runs in the same folder stay as they are, and are listed. No value is read that is another than what was written. A
+whole store of another run is that run, wherever it lies.
 """
 
 import hashlib
@@ -88,8 +89,7 @@ class Folder:
         self.counts, self.faults = Counter(), Counter()
         self.others = self.marks_of_others()
         self.out = folder
-        self.wanted = {words: self.said(*words)[1] for words in self.readings(wholly=True)}
-        assert not self.faults, self.faults
+        self.wanted = self.read_in_its_place(name)
 
     def readings(self, wholly):
         """Return the commands that read the run; wholly: those that take long, too."""
@@ -114,6 +114,15 @@ class Folder:
         files = [MARK.sub("", word.read_text()) for word in words[1:] if isinstance(word, Path) and word.is_file()]
         return status, (out, files if status == 0 else [])
 
+    def read_in_its_place(self, name):
+        """Return what is said of an undamaged run that lies where the damaged ones do, by command."""
+        shutil.rmtree(self.run)
+        shutil.copytree(self.runs / name, self.run)
+        found = {words: self.said(*words)[1] for words in self.readings(wholly=True)}
+        assert not self.faults, self.faults
+        self.restore()
+        return found
+
     def marks_of_others(self):
         """Return the hashes of the other runs' files; a refinement keeps what it found with the run that it refined."""
         changed = (self.run, self.folder / "symbolic") if self.name == "refinement" else (self.run,)
@@ -124,12 +133,19 @@ class Folder:
         shutil.rmtree(self.run)
         shutil.copytree(self.runs / self.name, self.run)
 
-    def check(self, what, wholly=True):
-        """Read the damaged run, and wholly: go on with it; count by damage what came of it, and put it back."""
+    def check(self, what, wholly=True, wanted=None):
+        """Read the damaged run, and wholly: go on with it; count by damage what came of it, and put it back.
+
+        Args:
+            what: the damage.
+            wholly: with the commands that take long, too.
+            wanted: what is said of the run that was put in this one's place, if any was.
+        """
+        wanted = wanted or self.wanted
         kinds = []
         for words in self.readings(wholly):
             status, found = self.said(*words)
-            kinds.append({None: "fault", 2: "told"}.get(status, "right" if found == self.wanted[words] else "other"))
+            kinds.append({None: "fault", 2: "told"}.get(status, "right" if found == wanted[words] else "other"))
         _, (out, _) = self.said("runs", self.folder)
         missing = [name for name in RESUMED if str(self.folder / name) not in out]
         if missing:
@@ -167,13 +183,13 @@ def test_damaged_stores_are_read_right_or_told_in_a_line(name, runs, tmp_path, f
 
 
 def swaps(runs, name):
-    """Yield (what, file in the run, bytes) of what is put in the place of a run's own files."""
+    """Yield (what, file in the run, bytes) of what is put in the place of a run's own files; a run is what by its name."""
     foreign = runs.parent / "foreign.sqlite"
     foreign.unlink(missing_ok=True)
     connection = sqlite3.connect(foreign)
     connection.execute("CREATE TABLE facts (name, value)")
     connection.close()
-    others = {f"the store of {other}": (runs / other / FILE).read_bytes() for other in RESUMED if other != name}
+    others = {other: (runs / other / FILE).read_bytes() for other in RESUMED if other != name}
     files = {"an empty file": b"", "text": b"def update(g, lr):\n    return lr * g\n", "zeros": bytes(8192)}
     files |= {"another database": foreign.read_bytes(), **others}
     for what, data in files.items():
@@ -191,8 +207,9 @@ def swaps(runs, name):
 def test_swapped_files_are_told_in_a_line(name, runs, tmp_path, figures):
     folder = Folder(runs, tmp_path, name)
     for what, file, data in swaps(runs, name):
+        wanted = folder.read_in_its_place(what) if what in RESUMED else None
         (folder.run / file).write_bytes(data)
-        folder.check(what)
+        folder.check(what, wanted=wanted)
     for path in [folder.run / FILE, *sorted(folder.run.glob("checkpoints/*"))[-1:]]:  # missing, or of another kind
         for kind in ("missing", "folder"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
