@@ -1,8 +1,8 @@
 """Seals: a checksum of every row of a store, which the database writes itself and which is compared as a run is opened.
-Files of checkpoints have seals in such a row.
 
 A disk or a copy that went wrong may change a number to another that is as possible, or bring back what a page held
-before. SQLite sees damage of its own structures only; with seals, what is read of a run is what was written.
+before. SQLite sees damage of its own structures only; with seals, what is read of a run is what was written. The seals
+of a checkpoint's files are kept in the row that names it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs whose files are cut, flipped or swapped: every command reads them right or says so in a line.
 
-Other runs in the same folder stay as they are, and are listed. No value is read that is another than what was written. A
-whole store of another run is that run, wherever it lies.
+Other runs in the same folder stay as they are, and are listed. No value is read that is another than what was written.
+A whole store of another run is that run, wherever it lies.
 """
 
 import hashlib
@@ -183,7 +183,7 @@ def test_damaged_stores_are_read_right_or_told_in_a_line(name, runs, tmp_path, f
 
 
 def swaps(runs, name):
-    """Yield (what, file in the run, bytes) of what is put in the place of a run's own files; a run is what by its name."""
+    """Yield (what, file in the run, bytes) of what takes the place of a run's own files; a run's store has its name."""
     foreign = runs.parent / "foreign.sqlite"
     foreign.unlink(missing_ok=True)
     connection = sqlite3.connect(foreign)
