@@ -18,6 +18,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 from .programs import RulesmithError
 from .programs.errors import nearest
 from .programs.objective import Objective
+from .programs.rule import START
 
 CONFIG = (FlagCreatePairsOff, tyro.conf.DisallowNone)
 
@@ -217,7 +218,9 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
     rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source())
     print(f"{output}: {loaded.name}, as {'a rule file' if output.suffix == '.toml' else 'an optax transform'}")
     if output.suffix == ".py":
-        print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}(1e-3)")
+        start = loaded.evidence.get(START)
+        rate = start if isinstance(start, float) else 1e-3
+        print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate:g})")
 
 
 @dataclass(frozen=True)
@@ -405,6 +408,7 @@ def compare(
     levels: Many = (),
     horizon: ManyNumbers = (),
     tasks: SomeNames = (),
+    sizes: SomeNames = (),
     seeds: OptionalCount = None,
     trials: OptionalCount = None,
     agent: SomeNames = (),
@@ -425,6 +429,7 @@ def compare(
         horizon: Length of a lifetime in environment steps; may be given several times; by default the longest with
             which the first learned rule was found.
         tasks: Networks to train: names, sets (held-out) or import paths.
+        sizes: Instead of the tasks themselves their families at these sizes: 2k, 20k, 200k, 2m.
         seeds: Runs of each rule on each task, at its best setting; by default 5 of optimizers, 10 of objectives.
         trials: Settings tried of each rule on each task, the best with three seeds; by default 64 of optimizers, 8 of
             objectives.
@@ -446,6 +451,7 @@ def compare(
     found = compare_rules(
         rules,
         tasks=tasks,
+        sizes=sizes,
         env=env,
         horizon=horizon,
         seeds=seeds,
@@ -461,19 +467,25 @@ def compare(
 def tune(
     rules: RuleNames,
     tasks: tuple[str, ...] = ("search",),
+    sizes: SomeNames = (),
     trials: int = 64,
     seeds: int = 3,
+    workers: OptionalCount = None,
     output: OptionalOutput = None,
 ) -> None:
-    """Tune rules on tasks, the same quasi-random trials for each.
+    """Tune optimizers on tasks, the same quasi-random trials for each.
+
+    What was tuned once is kept, so tuning that was stopped goes on where it was.
 
     Example: rulesmith tune lion --tasks digits-mlp-2k
 
     Args:
-        rules: Published rules or rule files.
+        rules: Published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
         tasks: Names, sets, or import paths.
+        sizes: Instead of the tasks themselves their families at these sizes: 2k, 20k, 200k, 2m.
         trials: Settings tried of each rule on each task.
-        seeds: Trainings of each setting.
+        seeds: Trainings of the best settings.
+        workers: Cores to use; by default all.
         output: A file of baselines (JSON) to keep the settings in; rows of the same rule and task are replaced.
     """
     from .results.listing import check_rules, check_tasks
@@ -482,7 +494,7 @@ def tune(
     check_tasks(tasks)
     from .results.tuning_command import tune_rules
 
-    tune_rules(rules, tasks, trials, seeds, output)
+    tune_rules(rules, tasks, sizes=sizes, trials=trials, seeds=seeds, workers=workers, output=output)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

@@ -62,7 +62,7 @@ def discover(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run = rulesmith.discover(config, folder + "/run", callbacks=[enough], progress=False)
         ...     run.best.name, len(run.history)
-        ('found-0', 2)
+        ('found-4', 2)
     """
     if config is None and not (resume and out):
         raise RulesmithError("give a config of what to search; or resume=True and out, the directory of a run")

@@ -107,3 +107,88 @@ class CharTransformer(nn.Module):
             hidden = nn.Dense(4 * self.width)(nn.LayerNorm()(x))
             x = x + nn.Dense(self.width)(jax.nn.gelu(hidden))
         return nn.Dense(self.vocabulary)(nn.LayerNorm()(x))
+
+
+class ResidualMlp(nn.Module):
+    """Blocks that are added to what they read, each normalized first (layer norm): (batch, inputs) to (batch, outputs).
+
+    Attributes:
+        width: of what the blocks read and add to.
+        blocks: number of them.
+        outputs: of the last layer.
+    """
+
+    width: int
+    blocks: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = nn.Dense(self.width)(x)
+        for _ in range(self.blocks):
+            hidden = nn.relu(nn.Dense(self.width)(nn.LayerNorm()(x)))
+            x = x + nn.Dense(self.width)(hidden)
+        return nn.Dense(self.outputs)(nn.LayerNorm()(x))
+
+
+class Denoiser(nn.Module):
+    """Convolutions with batch norm at half the resolution. Inputs (batch, height, width, channels)
+    and outputs (batch, pixels, channels).
+
+    Attributes:
+        width: channels of the convolutions.
+        channels: of the patches; each place at half the resolution gives four pixels.
+    """
+
+    width: int
+    channels: int
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        batch, height, width, _ = x.shape
+        for stride in (2, 1, 1):
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(PatchConv(self.width, stride=stride)(x))
+            x = nn.relu(x)
+        x = nn.Dense(4 * self.channels)(x).reshape(batch, height // 2, width // 2, 2, 2, self.channels)
+        return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, -1, self.channels)
+
+
+class SequenceClassifier(nn.Module):
+    """A gated recurrent net that reads a sequence, and then names its class: (batch, time) to (batch, classes)."""
+
+    vocabulary: int
+    embedding: int
+    width: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        x = nn.Embed(self.vocabulary, self.embedding)(tokens)
+        x = jnp.asarray(nn.RNN(nn.GRUCell(self.width))(x))
+        return nn.Dense(self.classes)(x[:, -1])
+
+
+class GatedTransformer(nn.Module):
+    """A causal transformer with RMS norm and gated units (SwiGLU): (batch, time) to (batch, time, vocabulary).
+
+    The gated layers are 8/3 as wide as the rest, so that they have as many weights as plain ones of four times the
+    width (Shazeer 2020).
+    """
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        time = tokens.shape[-1]
+        x = nn.Embed(self.vocabulary, self.width)(tokens) + nn.Embed(time, self.width)(jnp.arange(time))
+        mask = nn.make_causal_mask(tokens)
+        wide = 8 * self.width // 3
+        for _ in range(self.layers):
+            x = x + nn.SelfAttention(self.heads, use_bias=False)(nn.RMSNorm()(x), mask)
+            y = nn.RMSNorm()(x)
+            gate = nn.silu(nn.Dense(wide, use_bias=False)(y))
+            x = x + nn.Dense(self.width, use_bias=False)(gate * nn.Dense(wide, use_bias=False)(y))
+        return nn.Dense(self.vocabulary, use_bias=False)(nn.RMSNorm()(x))

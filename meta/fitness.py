@@ -31,7 +31,7 @@ from ..programs import Program, ProgramError, rule_file
 from ..programs.interpreter import encode
 from .score import Score
 from .training import Trainer, programs_at_once
-from .tuning import tune
+from .tuning import baseline, ranges_of, tune
 
 RUNS = 6
 """Runs in one call: the pilot's step sizes, or the step sizes times seeds of a task."""
@@ -233,17 +233,19 @@ class Fitness:
         losses = self._tried([program], {0: trial})[0]
         return Measured(float(losses.min()), PILOT_SIZES[int(np.argmin(losses))])
 
-    def measure_adamw(self, name: str, setting: dict[str, float] | None) -> tuple[Measured | None, Measured]:
+    def measure_adamw(self, name: str, setting: dict[str, float] | None = None) -> tuple[Measured | None, Measured]:
         """Return AdamW under this protocol: in the pilot, if this is the pilot's task, and on the task.
 
         Args:
             name: the task's.
-            setting: AdamW's tuned `learning_rate` and hyperparameters there; None to tune it now.
+            setting: AdamW's `learning_rate` and hyperparameters there; by default those that rulesmith ships, or ones
+                tuned now where there are none.
         """
         rule = rule_file.find_optimizer("adamw")
+        setting = setting or baseline(rule.name, self._task(name))
         if setting is None:
             trainer = self._trainer(name)
-            setting = tune(rule, self._task(name), trials=24, seeds=3, trainer=trainer).setting
+            setting = tune(rule, ranges_of(rule), self._task(name), trials=24, seeds=3, trainer=trainer).setting
         adamw = rule.program.with_hyperparameters({n: x for n, x in setting.items() if n != "learning_rate"})
         # Its update has a root mean square of about 1, less where gradients disagree.
         sizes = tuple(setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-5, 4))

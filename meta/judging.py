@@ -13,26 +13,35 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """A contestant on a task, as plain data. Numbers that are not finite, such as those of a diverged run, are None.
+class Kept:
+    """What was found of a contestant on a task, as plain data that is kept. Numbers that are not finite are None.
 
     Attributes:
         task: the task's name.
         setting: the best setting: a value for each name that is tuned.
-        tuning: (setting, its mean result over `TUNING_SEEDS` seeds) of every trial.
-        results: results of the runs at the best setting, one for each seed: test losses, or returns.
-        curve: mean over these runs of the loss after, or of the return in, each twentieth of the training.
+        tuning: (setting, its mean result over the seeds) of every trial.
     """
 
     task: str
     setting: dict[str, float]
     tuning: list[list[Any]]
-    results: list[float | None]
-    curve: list[float | None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Kept):
+    """A contestant judged on a task.
+
+    Attributes:
+        results: results of the runs at the best setting, one for each seed: test losses, or returns.
+        curve: mean over these runs of the loss after, or of the return in, each twentieth of the training.
+    """
+
+    results: list[float | None]
+    curve: list[float | None]
 
 
 def plain(number: Any) -> float | None:

@@ -20,14 +20,12 @@ from .contestants import Contestant
 from .judging import Verdict, plain, plain_list
 from .measures import watch
 from .training import Trainer, maker
-from .tuning import TUNING_SEEDS, best_tried, tried
+from .tuning import Tuned
 
 FIRST_SEED = 2000
 """First seed of the runs for the claim; searches and tuning use other seeds."""
 BASIN = 1.05
 """A setting is in the basin if its loss is at most this times the best."""
-AT_ONCE = 8
-"""Trainings in one call while tuning."""
 _TIMED_STEPS = 50
 
 
@@ -36,6 +34,7 @@ class OptimizerVerdict(Verdict):
     """An optimizer on a supervised task: its `results` are test losses at the end, its `curve` validation losses.
 
     Attributes:
+        validation: see `Tuned`, as `tuning` and `whole`.
         whole: for each of the `tuning`, the number of whole trainings by which it was judged; 0 if its loss is what a
             short training lets expect.
         basin: share of the trials within `BASIN` of the best loss.
@@ -48,6 +47,7 @@ class OptimizerVerdict(Verdict):
         adamw_seconds: the same of `optax.adamw`, measured beside it.
     """
 
+    validation: float | None
     whole: list[int]
     basin: float
     update_size: float | None
@@ -59,25 +59,23 @@ class OptimizerVerdict(Verdict):
     adamw_seconds: float
 
 
-def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int) -> OptimizerVerdict:
-    """Tune an optimizer on a task, and run it at its best setting.
+def judge_optimizer(contestant: Contestant, task: Task, tuned: Tuned, seeds: int) -> OptimizerVerdict:
+    """Run a tuned optimizer at its best setting.
 
     Args:
         contestant: the optimizer.
         task: what it trains.
-        trials: settings tried, with `TUNING_SEEDS` seeds each.
+        tuned: its settings there.
         seeds: runs at the best setting, from seed `FIRST_SEED` on.
     """
-    trainer = Trainer(task, runs=AT_ONCE)
-    found = tried(contestant.rule, contestant.ranges, task, trials=trials, seeds=TUNING_SEEDS, trainer=trainer)
-    losses = np.array([trial.validation for trial in found])
-    best = best_tried(found).setting
-    options = {name: value for name, value in best.items() if name != "learning_rate"}
+    trainer = Trainer(task)
+    losses = np.array([np.inf if loss is None else loss for _, loss in tuned.tuning])
+    options = {name: value for name, value in tuned.setting.items() if name != "learning_rate"}
     make = maker(contestant.rule, options, task)
 
     @jax.jit
     def run(start: Any, key: Any) -> Any:
-        return watch(task, make, start, jnp.float32(best["learning_rate"]), key)
+        return watch(task, make, start, jnp.float32(tuned.setting["learning_rate"]), key)
 
     runs = [run(trainer.seed(seed), jax.random.key(seed)) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
     watched = jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
@@ -90,9 +88,10 @@ def judge_optimizer(contestant: Contestant, task: Task, trials: int, seeds: int)
     }
     return OptimizerVerdict(
         task=task.name,
-        setting=best,
-        tuning=[[trial.setting, plain(trial.validation)] for trial in found],
-        whole=[trial.seeds for trial in found],
+        setting=tuned.setting,
+        validation=tuned.validation,
+        tuning=tuned.tuning,
+        whole=tuned.whole,
         results=plain_list(watched.test),
         curve=plain_list(watched.validation.mean(axis=0)),
         basin=float((losses <= BASIN * losses.min()).mean()) if np.isfinite(losses).any() else 0.0,

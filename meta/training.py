@@ -156,7 +156,8 @@ class Trainer:
         self.programs = programs
         self.capacity = capacity
         # Runs of small networks share the interpreter's overhead if run together; large ones only fill a CPU's caches.
-        self._map = jax.vmap if programs > 1 or task.parameters < 10_000 else _one_by_one
+        together = programs > 1 or task.parameters < 10_000 or jax.default_backend() != "cpu"
+        self._map = jax.vmap if together else _one_by_one
         each = self._run_code
         self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
 

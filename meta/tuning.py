@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +19,13 @@ from scipy.stats import qmc
 from ..envs.tasks import Task
 from ..programs import RulesmithError
 from ..programs.rule import Rule
+from .judging import Kept, plain
 from .training import Factory, Trainer
 
 TUNING_SEEDS = 3
 """Number of seeds with which a comparison tries a setting."""
+AT_ONCE = 8
+"""Trainings in one call while tuning."""
 MOST = 12
 """The most numbers of a contestant that are tuned."""
 FROM_ONE = "1 - "
@@ -33,43 +36,37 @@ WHOLE, BEST = 2, 8
 """One of so many settings is tried in a whole training, and one of so many with all seeds."""
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """The best setting of a rule on a task.
+@dataclass(frozen=True, kw_only=True)
+class Tuned(Kept):
+    """An optimizer tuned on a task: its best setting, and the losses of all `Tried`s.
 
     Attributes:
-        rule: the rule's name.
-        task: the task's name.
-        setting: learning rate and hyperparameters.
-        validation: mean validation loss over the seeds there.
-        test: mean test loss over the seeds there.
-        trials: settings tried.
-        seeds: seeds of each trial.
+        validation: mean validation loss over the seeds at the best setting; None if it diverged.
+        test: mean test loss there; None if it diverged.
+        whole: for each of the `tuning`, the number of whole trainings by which it was judged; 0 if its loss is what a
+            short training lets expect.
     """
 
-    rule: str
-    task: str
-    setting: dict[str, float]
-    validation: float
-    test: float
-    trials: int
-    seeds: int
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the fields as plain data."""
-        return asdict(self)
+    validation: float | None
+    test: float | None
+    whole: list[int]
 
 
 BASELINES = Path(__file__).parents[1] / "results" / "baselines.json"
 """Tuned settings that rulesmith ships, with the command that made them."""
 
 
-def baseline(rule: str, task: str) -> dict[str, float] | None:
+def baseline(rule: str, task: Task) -> dict[str, float] | None:
     """Return the setting of a rule on a task that rulesmith ships, or None."""
-    for row in json.loads(BASELINES.read_text())["baselines"]:
-        if (row["rule"], row["task"]) == (rule, task):
-            return row["setting"]
-    return None
+    wanted = {
+        "rule": rule,
+        "task": task.name,
+        "weights": task.parameters,
+        "steps": task.steps,
+        "batch": task.batch_size,
+    }
+    rows = json.loads(BASELINES.read_text(encoding="utf-8"))["baselines"]
+    return next((row["setting"] for row in rows if row.items() >= wanted.items()), None)
 
 
 def ranges_of(rule: Rule) -> dict[str, tuple[float, float]]:
@@ -122,11 +119,26 @@ class Tried(NamedTuple):
     seeds: int
 
 
-def tune(rule: Rule, task: Task, *, trials: int, seeds: int, trainer: Trainer | None = None) -> Tuned:
-    """Return the setting with the smallest mean validation loss."""
-    found = tried(rule, ranges_of(rule), task, trials=trials, seeds=seeds, trainer=trainer or Trainer(task))
+def tune(
+    rule: Rule | Factory,
+    ranges: Mapping[str, tuple[float, float]],
+    task: Task,
+    *,
+    trials: int,
+    seeds: int,
+    trainer: Trainer | None = None,
+) -> Tuned:
+    """Return the setting with the smallest mean validation loss, and all that were tried; see `tried`."""
+    found = tried(rule, ranges, task, trials=trials, seeds=seeds, trainer=trainer or Trainer(task, runs=AT_ONCE))
     best = best_tried(found)
-    return Tuned(rule.name, task.name, best.setting, best.validation, best.test, trials, best.seeds)
+    return Tuned(
+        task=task.name,
+        setting=best.setting,
+        validation=plain(best.validation),
+        test=plain(best.test),
+        tuning=[[trial.setting, plain(trial.validation)] for trial in found],
+        whole=[trial.seeds for trial in found],
+    )
 
 
 def best_tried(found: Sequence[Tried]) -> Tried:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import optax
 
 CLASSES = ("all", "matrix", "other")
+START = "learning rate to start with"
+"""Name of the evidence that says it."""
 _OPTIONS = ("total_steps", "mask", "state_dtype", "leaf_classes")
 
 

@@ -24,7 +24,10 @@ of each array of its network; the arrays are in a safetensors file beside it, of
 
 from __future__ import annotations
 
+import functools
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,18 @@ def published_objectives() -> dict[str, Path]:
     return {path.stem: path for path in sorted(PUBLISHED_OBJECTIVES.glob("*.toml"))}
 
 
+@functools.cache
+def cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of published optimizers by name; see `results.cards`."""
+    return json.loads((PUBLISHED / "cards.json").read_text(encoding="utf-8"))
+
+
+def with_card(rule: Rule | Objective) -> Rule | Objective:
+    """Return a published rule with its card as the first of its evidence, if it has one."""
+    card = cards().get(rule.name, {})
+    return replace(rule, evidence={**card, **rule.evidence}) if card else rule
+
+
 def find_optimizer(rule: str) -> Rule:
     """Return an optimizer; raises as `find` does, and for a rule of another kind."""
     found = find(rule)
@@ -82,7 +97,7 @@ def find(rule: str) -> Rule | Objective:
     """
     known = published() | published_objectives()
     if rule in known:
-        return read(known[rule])
+        return with_card(read(known[rule]))
     if rule.endswith(".toml") or Path(rule).exists():
         return read(Path(rule))
     hint = "give a published rule (see `rulesmith rules`), a rule file or a run"

@@ -17,11 +17,11 @@ import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from ..meta.judging import Verdict
+from ..meta.judging import Kept
 from ..programs import RulesmithError
 from ..programs.objective import Objective
 from ..programs.rule import Rule
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
+
+Found = TypeVar("Found", bound=Kept, covariant=True)
 
 NEEDED = {"tasks": 8, "seeds": 3, "settings": 16}
 """With fewer of these a comparison is a pilot, and claims nothing."""
@@ -83,8 +85,7 @@ class Comparison:
 
     def too_few(self) -> str:
         """Return what this comparison has too few of for a claim, in words; empty if it has enough of everything."""
-        has = {"tasks": len(self.task_facts()), "seeds": self.seeds, "settings": self.trials}
-        return ", ".join(f"{has[what]} of {least} {what}" for what, least in NEEDED.items() if has[what] < least)
+        return too_few({"tasks": len(self.task_facts()), "seeds": self.seeds, "settings": self.trials})
 
     def words(self, estimate: Estimate) -> str:
         """Return an estimate in words; that of a pilot without its interval, which could not be quoted."""
@@ -100,11 +101,9 @@ class Comparison:
             if name == self.baseline:
                 continue
             estimate = self.estimate(name)
-            low, high = sorted((100 * (estimate.low - 1), 100 * (estimate.high - 1)))
-            change = _change(100 * (estimate.value - 1))
-            told = f"its {self.quantity} is {change}, 95% interval {low:+.1f}% to {high:+.1f}%"
+            told = f"its {self.quantity} is {change_words(estimate)}"
             if estimate.low <= 1.0 <= estimate.high:
-                least = (high - low) / 2
+                least = 50 * (estimate.high - estimate.low)
                 what = f"is not shown to differ from {self.baseline_title}"
                 told += f"; a difference of about {least:.1f}% could have been shown"
             else:
@@ -169,9 +168,16 @@ class Comparison:
         return "\n".join(parts)
 
 
-def _change(percent: float) -> str:
-    """Return a difference in words."""
-    return f"{abs(percent):.1f}% {'smaller' if percent < 0 else 'larger'}"
+def too_few(has: Mapping[str, int]) -> str:
+    """Return what of tasks, seeds and settings is too few for a claim, in words; empty if nothing is."""
+    return ", ".join(f"{has[what]} of {least} {what}" for what, least in NEEDED.items() if has[what] < least)
+
+
+def change_words(estimate: Estimate) -> str:
+    """Return a ratio and its interval in words, as a difference from 1."""
+    value, low, high = (100 * (x - 1) for x in estimate)
+    kind = "smaller" if value < 0 else "larger"
+    return f"{abs(value):.1f}% {kind}, 95% interval {low:+.1f}% to {high:+.1f}%"
 
 
 def setting_words(setting: Mapping[str, float]) -> str:
@@ -186,6 +192,11 @@ def result_words(results: Sequence[float | None], decimals: int) -> str:
         return f"{diverged} of {len(results)} diverge"
     mean, error = mean_and_error(results)
     return f"{mean:.{decimals}f} ±{error:.{decimals}f}"
+
+
+def loss_words(loss: float | None) -> str:
+    """Return a loss in words."""
+    return "diverged" if loss is None else f"{loss:.4f}"
 
 
 @dataclass(frozen=True)
@@ -207,11 +218,11 @@ class Judgement:
     mark: str
 
 
-class Contest(Protocol):
-    """What is to be compared; all of it was checked when the contest was made."""
+class Contest(Protocol[Found]):
+    """What is to be judged; all of it was checked when the contest was made."""
 
     @property
-    def verdict(self) -> type[Verdict]:
+    def verdict(self) -> type[Found]:
         """The class of the verdicts."""
         ...
 
@@ -225,12 +236,12 @@ class Contest(Protocol):
         """How many judgements are made at the same time."""
         ...
 
-    def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, Verdict]]:
+    def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, Found]]:
         """Make judgements, and yield each with its verdict as it comes."""
         ...
 
-    def comparison(self, found: Mapping[Judgement, Verdict]) -> Comparison:
-        """Return the result, given the verdicts of all judgements."""
+    def words(self, verdict: Any) -> str:
+        """Return a verdict in words."""
         ...
 
 
@@ -239,6 +250,7 @@ def compare(
     rules: Any,
     *,
     tasks: Any = (),
+    sizes: Any = (),
     env: Any = (),
     horizon: Any = (),
     trials: int | None = None,
@@ -259,6 +271,8 @@ def compare(
             of `learning_rate` that returns an optax transform. Its attribute `search_space`, where it has one, maps
             `learning_rate` and hyperparameters to the ranges that are tuned.
         tasks: for optimizers: one or several tasks, each a name, a set (``"held-out"``), an import path, or a `Task`.
+        sizes: for optimizers: one or several of "2k", "20k", "200k" and "2m"; instead of the tasks themselves, all of
+            their families that are of about so many weights.
         env: for objectives: one or several environments, each a name or an `Environment`.
         horizon: for objectives: one or several lengths of a lifetime, in environment steps; by default the longest
             with which the first learned rule among them was found.
@@ -277,7 +291,7 @@ def compare(
         RulesmithError: a rule, a task, an environment, a horizon or a number is not right, in one line; before any
             work begins.
     """
-    rules, tasks, env, horizon = map(_listed, (rules, tasks, env, horizon))
+    rules, tasks, sizes, env, horizon = map(_listed, (rules, tasks, sizes, env, horizon))
     if not rules:
         raise RulesmithError("name at least one rule to compare")
     if tasks and (env or horizon or agent):
@@ -290,23 +304,27 @@ def compare(
         if number is not None and (type(number) is not int or number < least):
             why = "; an interval needs them" if name == "seeds" else ""
             raise RulesmithError(f"{name} is {number!r}; it must be a whole number, at least {least}{why}")
-    contest: Contest
     if tasks:
-        from .optimizer_comparison import OptimizerContest
+        from .optimizer_contest import OptimizerContest
 
-        contest = OptimizerContest(rules, tasks, trials=trials or 64, seeds=seeds or 5, workers=workers)
-    else:
-        from .objective_comparison import ObjectiveContest
+        optimizers = OptimizerContest(rules, tasks, trials=trials or 64, seeds=seeds or 5, sizes=sizes, workers=workers)
+        return optimizers.comparison(judged(optimizers, status))
+    from .objective_comparison import ObjectiveContest
 
-        contest = ObjectiveContest(
-            rules, env, horizon, trials=trials or 8, seeds=seeds or 10, agent=agent, workers=workers
-        )
-    return _run(contest, status)
+    objectives = ObjectiveContest(
+        rules, env, horizon, trials=trials or 8, seeds=seeds or 10, agent=agent, workers=workers
+    )
+    return objectives.comparison(judged(objectives, status))
 
 
-def _run(contest: Contest, status: Callable[[str], None] | None) -> Comparison:
-    """Judge what is not known yet, keep it, and return the result."""
-    found: dict[Judgement, Verdict] = {}
+def judged(contest: Contest[Found], status: Callable[[str], None] | None = None) -> dict[Judgement, Found]:
+    """Judge what is not known yet, keep it as it comes, and return the verdicts of all judgements.
+
+    Args:
+        contest: what is to be judged.
+        status: see `compare`.
+    """
+    found: dict[Judgement, Found] = {}
     for judgement in contest.judgements:
         verdict = cache.known_verdict(judgement.mark, contest.verdict)
         if verdict is not None:
@@ -316,17 +334,16 @@ def _run(contest: Contest, status: Callable[[str], None] | None) -> Comparison:
     first = f"{total} judgements, of which {len(found)} are known; {len(waiting)} to make{cache.not_kept_words()}"
     with (
         reporting(waiting, contest.at_once, status, first) as finished,
-        contextlib.closing(_judged(contest, waiting)) as judged,
+        contextlib.closing(_verdicts(contest, waiting)) as verdicts,
     ):
-        for judgement, verdict in judged:
+        for judgement, verdict in verdicts:
             cache.keep_verdict(judgement.mark, verdict)
             found[judgement] = verdict
-            words = f"{judgement.label} {result_words(verdict.results, 3)} ({setting_words(verdict.setting)})"
-            finished(judgement, words)
-    return contest.comparison(found)
+            finished(judgement, f"{judgement.label} {contest.words(verdict)} ({setting_words(verdict.setting)})")
+    return found
 
 
-def _judged(contest: Contest, waiting: Sequence[Judgement]) -> Generator[tuple[Judgement, Verdict], None, None]:
+def _verdicts(contest: Contest[Found], waiting: Sequence[Judgement]) -> Generator[tuple[Judgement, Found], None, None]:
     """Yield verdicts; as a separate generator, so that closing it ends what the contest has begun."""
     if waiting:
         yield from contest.judge(waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,27 +48,32 @@ def _of_training(rules: Mapping[str, Any]) -> list[Any]:
 
     words = {"title": "performance profile", "xaxis_title": "at most this times tuned AdamW's test loss"}
     profile = go.Figure(layout={**LAYOUT, **words, "yaxis_title": "share of runs"})
-    words = {"title": "interquartile mean by size, 95% intervals", "yaxis_title": "test loss / tuned AdamW's"}
+    words = {"title": "interquartile mean by weights, 95% intervals", "yaxis_title": "test loss / tuned AdamW's"}
     sizes = go.Figure(layout={**LAYOUT, **words})
+    words = {"title": "best learning rate by weights, geometric mean over tasks", "yaxis_title": "learning rate"}
+    rates = go.Figure(layout={**LAYOUT, **words}).update_yaxes(type="log")
     for (name, rule), colour in zip(rules.items(), COLOURS * 9, strict=False):
-        points = rule["profile"]
-        profile.add_scatter(
-            x=points["below"], y=points["share"], name=name, line={"color": colour}, mode="lines+markers"
-        )
+        points, style = rule["profile"], {"color": colour}
+        profile.add_scatter(x=points["below"], y=points["share"], name=name, line=style, mode="lines+markers")
         means = [Estimate(**mean) for mean in rule["by_scale"].values()]
         bars = {"array": [m.high - m.value for m in means], "arrayminus": [m.value - m.low for m in means]}
+        title = f"{name}, {_slope_words(rule['slope_by_tenfold_size'])}" if "slope_by_tenfold_size" in rule else name
+        ratios = [mean.value for mean in means]
         sizes.add_scatter(
-            x=list(rule["by_scale"]),
-            y=[m.value for m in means],
-            error_y=bars,
-            name=name,
-            mode="markers",
-            marker={"color": colour},
+            x=list(rule["by_scale"]), y=ratios, error_y=bars, name=title, line=style, mode="lines+markers"
         )
+        best = rule.get("best_learning_rates", {})
+        rates.add_scatter(x=list(best), y=list(best.values()), name=name, line=style, mode="lines+markers")
     every = [mean[key] for rule in rules.values() for mean in rule["by_scale"].values() for key in ("low", "high")]
     sizes.update_layout(scattermode="group").update_yaxes(range=[min(every) - 0.02, max(every) + 0.02])
-    parts = [profile, sizes]
+    parts = [profile, sizes, *([rates] if any("best_learning_rates" in rule for rule in rules.values()) else [])]
     for i, task in enumerate(next(iter(rules.values()))["tasks"]):
         lines = {name: rule["tasks"][i]["validation"] for name, rule in rules.items()}
         parts.append(curve(f"{task['task']}: validation loss", lines, "share of the training", "loss", 1 / 20, 1 / 20))
     return parts
+
+
+def _slope_words(slope: Mapping[str, float]) -> str:
+    """Return in words by how much ten times as many weights change the ratio to AdamW's loss."""
+    value, low, high = (100 * (math.exp(slope[key]) - 1) for key in ("value", "low", "high"))
+    return f"{value:+.1f}% [{low:+.1f}, {high:+.1f}] with ten times as many"

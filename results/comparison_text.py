@@ -51,8 +51,10 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
 
     overall = _overall(found, "optimizer", {"wins on": wins, "reaches AdamW's loss after": reaches}, of_baseline=False)
     parts = [_results(found, {"weights": "{:,}"}, 4), overall]
+    if found.has_envelope:
+        parts.append(_envelope(found))
     if len(found.scales()) > 1:
-        parts.append(_scales(found))
+        parts += [_scales(found), _rates(found)]
     return [*parts, _expected(found), _profile(found), _measures(found), Text(note)]
 
 
@@ -105,12 +107,35 @@ def _overall(found: Comparison, what: str, more: Mapping[str, Callable[[str], st
     return rows
 
 
+def _envelope(found: OptimizerComparison) -> Table:
+    best = found.best_baselines()
+    counts = ", ".join(f"{name} {best.count(name)}" for name in dict.fromkeys(best))
+    rows = table(f"loss / that of the best baseline on each task ({counts})", "")
+    for name in found.contestants:
+        rows.add_row(name, found.words(found.against_envelope(name)))
+    return rows
+
+
 def _scales(found: OptimizerComparison) -> Table:
+    """Return how the ratio to AdamW's loss depends on size: at each, and how much ten times as many weights change."""
     groups = found.scales()
-    rows = table("by size of the network", *groups)
+    slopes = {name: slope for name in found.contestants if (slope := found.slope(name)) is not None}
+    rows = table("loss / AdamW's by weights", *groups, *(["with ten times as many"] if slopes else []))
     for name in found.contestants:
         if name != found.baseline:
-            rows.add_row(name, *(found.words(found.estimate(name, members)) for members in groups.values()))
+            cells = [found.words(found.estimate(name, members)) for members in groups.values()]
+            if name in slopes:
+                value, low, high = (100 * np.expm1(x) for x in slopes[name])
+                cells.append(f"{value:+.1f}%" if found.too_few() else f"{value:+.1f}% [{low:+.1f}%, {high:+.1f}%]")
+            rows.add_row(name, *cells)
+    return rows
+
+
+def _rates(found: OptimizerComparison) -> Table:
+    """Return the best learning rates at each size, so that one sees whether they carry over."""
+    rows = table("best learning rate by weights", *found.scales(), right=tuple(found.scales()))
+    for name in found.contestants:
+        rows.add_row(name, *(f"{rate:.2g}" for rate in found.best_rates(name).values()))
     return rows
 
 

@@ -36,7 +36,7 @@ from ..programs.objective import Objective
 from ..search.executors import available_cores, cache_compilations
 from ..search.numerics import check_platform
 from . import statistics
-from .comparison import Comparison, Judgement, check_names, finite_or, rule_meant
+from .comparison import Comparison, Judgement, check_names, finite_or, result_words, rule_meant
 from .verdicts import explained, verdict_mark
 
 AGENT_SETTINGS = sorted({field.name for made in (DriftSettings, LpgSettings) for field in fields(made)})
@@ -238,6 +238,10 @@ class ObjectiveContest:
                 learner = learner_for(self._environments[name], rule, agent_settings(rule, self._agent))
                 run, compiled = Population(learner, EPISODES, jax.devices()[: self._workers]), (rule.name, name)
             yield judgement, judge_objective(rule, run, name, horizon, self._trials, self._seeds)
+
+    def words(self, verdict: ObjectiveVerdict) -> str:
+        """Return what was found in words."""
+        return result_words(verdict.results, 3)
 
     def comparison(self, found: Mapping[Judgement, Any]) -> ObjectiveComparison:
         """Return the result, given the verdicts of all judgements."""

@@ -1,38 +1,29 @@
-"""Optimizers on supervised tasks: test losses at the end of the training, against tuned AdamW's.
-
-Each judgement is made in a worker process, one for each core. Contestants and tasks may be live objects: they are sent
-by value, with cloudpickle.
-"""
+"""What a comparison of optimizers found: test losses at the end of the training, against tuned AdamW's."""
 
 from __future__ import annotations
 
-import functools
-import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from ..envs.marks import computation_hash
-from ..envs.tasks import Task, find_checked
-from ..envs.tasks.checks import check_yardstick
-from ..meta.contestants import Contestant, contestant_at, contestant_of_function, contestant_of_rule
-from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict, judge_optimizer
-from ..meta.training import maker
-from ..meta.tuning import TUNING_SEEDS, settings
-from ..programs import RulesmithError
-from ..programs.objective import Objective
-from ..programs.rule import Rule
-from ..search.executors import Pool, available_cores
-from ..search.numerics import check_platform, jax_flags, under_flags
+from ..envs.tasks import Task
+from ..envs.tasks.family import family_of
+from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict
+from ..meta.tuning import FROM_ONE, TUNING_SEEDS
 from . import statistics
-from .comparison import Comparison, Judgement, check_names, finite_or, rule_meant
-from .verdicts import explained, verdict_mark
+from .comparison import Comparison, change_words, finite_or
 
-SCALES = ((5_000, "up to 5k weights"), (50_000, "5k to 50k"), (10**12, "above 50k"))
+YARDSTICKS = ("adamw", "nadamw", "muon")
+"""What a claim is made against: each alone and, on each task, the best of them."""
+SCALES = ((5_000, "up to 5k weights"), (50_000, "5k to 50k"), (500_000, "50k to 500k"), (10**12, "above 500k"))
 """Groups of tasks: the most weights of a group, and its name."""
+EDGE = 0.1
+"""Part of a range that counts as its end."""
+MOST_NOISE = 0.03
+"""A task says little if AdamW's loss varies by more over seeds."""
 PROFILE = np.array([0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0])
 """Losses over AdamW's at which the performance profile is computed."""
 
@@ -93,6 +84,91 @@ class OptimizerComparison(Comparison):
             groups.setdefault(label, []).append(i)
         return {label: groups[label] for _, label in SCALES if label in groups}
 
+    @property
+    def has_envelope(self) -> bool:
+        """Whether all of `YARDSTICKS` are among the contestants."""
+        return set(YARDSTICKS) <= set(self.contestants)
+
+    def best_baselines(self) -> list[str]:
+        """Return on each task the one of `YARDSTICKS` whose tuned validation loss is the smallest."""
+
+        def loss(name: str, task: int) -> float:
+            validation = self.verdicts[name][task].validation
+            return np.inf if validation is None else validation
+
+        return [min(YARDSTICKS, key=lambda name: loss(name, i)) for i in range(len(self.tasks))]
+
+    def against_envelope(self, name: str) -> statistics.Estimate:
+        """Return the interquartile mean of the loss relative to the best baseline's on each task, with its interval."""
+        base = [self.losses(best, [i])[0] for i, best in enumerate(self.best_baselines())]
+        return statistics.relative(self.losses(name), np.array(base))
+
+    def slope(self, name: str) -> statistics.Estimate | None:
+        """Return by how much the logarithm of loss / AdamW's changes with ten times as many weights, within families.
+
+        None unless a family of tasks is here at two sizes. Below 0, a lead grows with the size of the network.
+        """
+        families = [family_of(task) for task in self.tasks]
+        if len({(family_of(task), task.parameters) for task in self.tasks}) == len(set(families)):
+            return None
+        sizes = np.log10([task.parameters for task in self.tasks])
+        return statistics.slope(self.losses(name), self.losses(self.baseline), sizes, families)
+
+    def best_rates(self, name: str) -> dict[str, float]:
+        """Return the geometric mean of the tuned learning rates at each size."""
+        rates = np.log([verdict.setting["learning_rate"] for verdict in self.verdicts[name]])
+        return {label: float(np.exp(rates[members].mean())) for label, members in self.scales().items()}
+
+    def at_edges(self) -> list[str]:
+        """Return which tuned numbers are within a tenth of their range, on its scale, of an end, on half of the tasks.
+
+        There the best may lie outside the range.
+        """
+        found = []
+        for name, verdicts in self.verdicts.items():
+            for label, (low, high) in self.ranges[name].items():
+                key = label.removeprefix(FROM_ONE)
+                values = np.array([verdict.setting[key] for verdict in verdicts])
+                values = 1.0 - values if label != key else values
+                places = np.log(values / low) / np.log(high / low)
+                for end, near in (("low", places < EDGE), ("high", places > 1 - EDGE)):
+                    if near.mean() >= 0.5:
+                        found.append(f"{name}'s {label} at the {end} end of {low:g} to {high:g}")
+        return found
+
+    def noise(self) -> list[float]:
+        """Return the standard deviation over seeds of the logarithm of AdamW's test loss on each task."""
+        return [float(np.std(np.log(losses), ddof=1)) for losses in self.losses(self.baseline)]
+
+    def warnings(self) -> list[str]:
+        """Return which tasks say little, since AdamW's own loss varies on them, and which ranges may be too narrow."""
+        noisy = [
+            f"{task.name} ({noise:.0%})"
+            for task, noise in zip(self.tasks, self.noise(), strict=True)
+            if noise >= MOST_NOISE
+        ]
+        if not noisy:
+            return []
+        return [
+            f"AdamW's own loss varies by {MOST_NOISE:.0%} and more over seeds, so chance decides on {', '.join(noisy)}"
+        ]
+
+    def conclusions(self) -> list[str]:
+        """Return what has been shown; against AdamW, and in a claim against the best baseline on each task too."""
+        found = super().conclusions()
+        if self.too_few() or not self.has_envelope:
+            return found
+        for name in self.contestants:
+            if name not in YARDSTICKS:
+                estimate = self.against_envelope(name)
+                shown = "not shown to differ from" if estimate.low <= 1 <= estimate.high else "different from"
+                shown = shown if shown.startswith("not") else f"{'better' if estimate.value < 1 else 'worse'} than"
+                found.append(
+                    f"{name} is {shown} the best of AdamW, NAdamW and Muon on each task: "
+                    f"its loss is {change_words(estimate)}."
+                )
+        return found
+
     def expected_best(self, name: str) -> dict[int, statistics.Estimate]:
         """Return the best validation loss to be expected of 1, 2, 4, ... settings, over tuned AdamW's best.
 
@@ -125,6 +201,9 @@ class OptimizerComparison(Comparison):
             rules[name] = {
                 "interquartile_mean": self.estimate(name)._asdict(),
                 "expected_best": {str(n): best._asdict() for n, best in self.expected_best(name).items()},
+                **({"against_best_baseline": self.against_envelope(name)._asdict()} if self.has_envelope else {}),
+                **({"slope_by_tenfold_size": slope._asdict()} if (slope := self.slope(name)) else {}),
+                "best_learning_rates": self.best_rates(name),
                 "improvement_over_adamw": self.improvement(name)._asdict(),
                 "by_scale": {label: self.estimate(name, members)._asdict() for label, members in self.scales().items()},
                 "profile": {"below": PROFILE.tolist(), "share": self.profile(name).tolist()},
@@ -138,159 +217,6 @@ class OptimizerComparison(Comparison):
             "tuning_seeds": TUNING_SEEDS,
             "seeds": self.seeds,
             "first_seed": FIRST_SEED,
+            "conclusions": self.conclusions(),
             "rules": rules,
         }
-
-
-def optimizer_meant(given: Any) -> Contestant:
-    """Return the optimizer that a contestant of `compare` stands for.
-
-    Raises:
-        RulesmithError: there is none, or it is an objective.
-    """
-    if isinstance(given, Contestant):
-        return given
-    if isinstance(given, str) and ":" in given:
-        return contestant_at(given)
-    rule = rule_meant(given)
-    if isinstance(rule, Objective):
-        raise RulesmithError(
-            f"{rule.name} is an objective of reinforcement learning; compare it with env (--env), not tasks (--tasks)"
-        )
-    return contestant_of_rule(rule) if isinstance(rule, Rule) else contestant_of_function(given)
-
-
-class OptimizerContest:
-    """Optimizers to compare on tasks; tuned AdamW is always one of them.
-
-    Args:
-        rules: see `compare`.
-        tasks: see `compare`.
-        trials: settings tried of each on each task.
-        seeds: runs of each at its best setting.
-        workers: processes; by default one for each core.
-
-    Raises:
-        RulesmithError: an optimizer or a task is not right, or one does not suit the other.
-    """
-
-    verdict = OptimizerVerdict
-
-    def __init__(
-        self, rules: Sequence[Any], tasks: Sequence[Any], *, trials: int, seeds: int, workers: int | None
-    ) -> None:
-        check_platform()
-        self._trials, self._seeds = trials, seeds
-        self._contestants: list[Contestant] = []
-        for given in (*rules, OptimizerComparison.baseline):
-            contestant = optimizer_meant(given)
-            if contestant not in self._contestants:
-                self._contestants.append(contestant)
-        check_names([contestant.name for contestant in self._contestants], "optimizers")
-        for given in tasks:
-            if not isinstance(given, str | Task):
-                raise RulesmithError(f"{given!r:.80} is no task: give a name, an import path or a rulesmith Task")
-        self._tasks = find_checked(tasks, axes=False)
-        check_names([task.name for task in self._tasks], "tasks")
-        self._jobs = _portable(self._contestants, self._tasks, trials, seeds)
-        judgements = []
-        for place, task in enumerate(self._tasks):
-            content = _task_content(task)
-            for contestant in self._contestants:
-                parts = (*content, _optimizer_content(contestant, task, trials), seeds, TUNING_SEEDS, FIRST_SEED)
-                label, cost = f"{task.name}: {contestant.name}", float(task.parameters * task.steps)
-                mark = verdict_mark(OptimizerVerdict, (), *parts)
-                judgements.append(Judgement(contestant.name, place, label, cost, mark))
-        # The largest first, so that the workers end together.
-        self.judgements = sorted(judgements, key=lambda judgement: -judgement.cost)
-        self.at_once = min(workers or available_cores(), len(judgements))
-
-    def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, OptimizerVerdict]]:
-        """Make judgements in worker processes, and yield each with its verdict as it comes."""
-        places = {contestant.name: i for i, contestant in enumerate(self._contestants)}
-        items = {(places[judgement.contestant], judgement.task): judgement for judgement in waiting}
-        build = functools.partial(under_flags, jax_flags(), functools.partial(_worker, self._jobs))
-        pool = Pool(build, min(self.at_once, len(items)))
-        try:
-            for item, verdict in pool.each(list(items)):
-                if items[item].contestant == OptimizerComparison.baseline:
-                    check_yardstick(self._tasks[item[1]], verdict.results, "at its best setting")
-                yield items[item], verdict
-        finally:
-            pool.close()
-
-    def comparison(self, found: Mapping[Judgement, Any]) -> OptimizerComparison:
-        """Return the result, given the verdicts of all judgements."""
-        by_place = {(judgement.contestant, judgement.task): verdict for judgement, verdict in found.items()}
-        return OptimizerComparison(
-            {c.name: tuple(by_place[c.name, i] for i in range(len(self._tasks))) for c in self._contestants},
-            self._trials,
-            self._seeds,
-            tuple(self._tasks),
-            {contestant.name: dict(contestant.ranges) for contestant in self._contestants},
-        )
-
-
-def _portable(contestants: Sequence[Contestant], tasks: Sequence[Task], trials: int, seeds: int) -> bytes:
-    """Return all that a worker needs, as bytes that hold live objects by value.
-
-    Raises:
-        RulesmithError: one cannot be sent.
-    """
-    import cloudpickle
-
-    for name, each in [*((c.name, c) for c in contestants), *((t.name, t) for t in tasks)]:
-        with explained(f"{name} cannot be sent to worker processes"):
-            cloudpickle.dumps(each)
-    return cloudpickle.dumps((contestants, tasks, trials, seeds))
-
-
-def _worker(jobs: bytes) -> Callable[[tuple[int, int]], OptimizerVerdict]:
-    """Return a worker's evaluator: a function of (place of a contestant, place of a task) to the verdict."""
-
-    @functools.cache
-    def unpacked() -> tuple[Sequence[Contestant], Sequence[Task], int, int]:
-        # Here, not when the worker starts, where an error would look as if the worker had died.
-        with explained("a worker cannot load what is compared; define it in a module that can be imported"):
-            return pickle.loads(jobs)
-
-    def judge(item: tuple[int, int]) -> OptimizerVerdict:
-        contestants, tasks, trials, seeds = unpacked()
-        return judge_optimizer(contestants[item[0]], tasks[item[1]], trials, seeds)
-
-    return judge
-
-
-def _task_content(task: Task) -> tuple[Any, ...]:
-    """Return what a task is, as plain data: its figures, its data, and its network and loss as JAX compiles them.
-
-    Raises:
-        RulesmithError: the loss cannot be computed.
-    """
-    with explained(f"task {task.name} cannot be trained"):
-        return task.name, task.mark()
-
-
-def _optimizer_content(contestant: Contestant, task: Task, trials: int) -> tuple[Any, ...]:
-    """Return what an optimizer is on a task, as plain data: a rule's text, or what JAX compiles from a function.
-
-    Raises:
-        RulesmithError: it cannot update the task's weights.
-    """
-    tried = settings(contestant.ranges, trials)
-    if isinstance(contestant.rule, Rule):
-        programs = {label: program.to_text() for label, program in contestant.rule.programs.items()}
-        return programs, contestant.rule.hyperparameters, tried
-
-    import jax
-    import jax.numpy as jnp
-
-    def step(weights: Any, setting: dict[str, Any]) -> Any:
-        options = {name: value for name, value in setting.items() if name != "learning_rate"}
-        transform = maker(contestant.rule, options, task)(lambda _: setting["learning_rate"], jnp.int32(task.steps))
-        return transform.update(weights, transform.init(weights), weights)
-
-    weights, _ = task.shapes
-    setting = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in tried[0]}
-    with explained(f"{contestant.name} cannot train {task.name}"):
-        return computation_hash(step, weights, setting), tried

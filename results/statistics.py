@@ -111,6 +111,33 @@ def profile(scores: Scores, thresholds: Float[np.ndarray, " n"]) -> Float[np.nda
     return np.mean([(np.asarray(row)[:, None] > thresholds).mean(axis=0) for row in scores], axis=0)
 
 
+def slope(
+    ours: Scores, theirs: Scores, x: Float[np.ndarray, " tasks"], groups: Sequence[str], seed: int = 0
+) -> Estimate:
+    """Return the slope over `x` of the logarithm of loss relative to another's, by least squares within groups.
+
+    Each group has a level of its own, so only differences within groups count. The bootstrap draws the seeds of both
+    sides anew within each task.
+
+    Raises:
+        ValueError: a task has fewer than two seeds, or no group has two values of `x`.
+    """
+    count = len(ours)
+    places = np.array(x, float)
+    for group in set(groups):
+        members = [name == group for name in groups]
+        places[members] -= places[members].mean()
+    if not places.any():
+        raise ValueError("a slope needs two sizes in a group")
+    weights = places / (places**2).sum()  # groups' levels drop out, since the places of each sum to 0
+
+    def statistic(*rows: np.ndarray, axis: int = -1) -> np.ndarray:
+        levels = [np.log(interquartile_mean(row, axis=axis)) for row in rows]
+        return sum((w * (a - b) for w, a, b in zip(weights, levels[:count], levels[count:], strict=True)), np.zeros(()))
+
+    return _bootstrapped((*_strata(ours), *_strata(theirs)), statistic, seed)
+
+
 def expected_best(
     losses: Float[np.ndarray, "tasks settings"], seed: int = 0, resamples: int = 500
 ) -> dict[int, Estimate]:

@@ -6,11 +6,12 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ..programs import RulesmithError, rule_file
-from ..search.numerics import check_platform, standard_numerics
+from ..search.numerics import standard_numerics
 
 
 def _kept_in(output: Path) -> dict[str, Any]:
@@ -22,35 +23,48 @@ def _kept_in(output: Path) -> dict[str, Any]:
 
 
 @standard_numerics()
-def tune_rules(names: Sequence[str], tasks: Sequence[str], trials: int, seeds: int, output: Path | None) -> None:
-    """Tune rules on tasks, print a line for each, and keep the settings in a file."""
-    from importlib import metadata
+def tune_rules(
+    rules: Sequence[str],
+    tasks: Sequence[str],
+    *,
+    sizes: Sequence[str],
+    trials: int,
+    seeds: int,
+    workers: int | None,
+    output: Path | None,
+) -> None:
+    """Tune rules on tasks, in worker processes; print a line for each as it comes, and keep the settings in a file.
 
-    from ..envs.tasks import find_checked
-    from ..meta.training import Trainer
-    from ..meta.tuning import tune
+    What was tuned before, by `compare` as well, comes from the user's cache; so one that was stopped goes on.
+    """
     from ..search.executors import cache_compilations
+    from .comparison import judged, loss_words, setting_words
+    from .optimizer_contest import TuningContest
 
-    if trials < 1 or seeds < 1:
-        raise RulesmithError("--trials and --seeds must be above 0")
-    rules, found = [rule_file.find_optimizer(name) for name in names], find_checked(list(tasks), axes=False)
+    for name, number in (("trials", trials), ("seeds", seeds), ("workers", workers)):
+        if number is not None and number < 1:
+            raise RulesmithError(f"--{name} must be above 0")
+    kept: dict[str, Any] = {"commands": [], "baselines": []}
     if output:
         rule_file.check_writable(output)
-    check_platform()
+        if output.exists():
+            kept = _kept_in(output)
     cache_compilations()
-    kept: dict[str, Any] = {"commands": [], "baselines": []}
-    if output and output.exists():
-        kept = _kept_in(output)
-    kept["commands"].append("rulesmith " + shlex.join(sys.argv[1:]))
-    for task in found:
-        trainer = Trainer(task, runs=seeds)
-        for rule in rules:
-            tuned = tune(rule, task, trials=trials, seeds=seeds, trainer=trainer)
-            setting = ", ".join(f"{name} {value:g}" for name, value in tuned.setting.items())
-            print(f"{task.name}: {rule.name} {setting}: validation {tuned.validation:.4f}, test {tuned.test:.4f}")
-            sys.stdout.flush()
-            row = {**tuned.to_dict(), "jax": metadata.version("jax"), "steps": task.steps, "batch": task.batch_size}
-            others = [r for r in kept["baselines"] if (r["rule"], r["task"]) != (rule.name, task.name)]
-            kept["baselines"] = [*others, row]
-            if output:
-                rule_file.write_text(output, json.dumps(kept, indent=1) + "\n")
+    contest = TuningContest(rules, tasks, trials=trials, seeds=seeds, sizes=sizes, workers=workers)
+    found = judged(contest)
+    rows = []
+    for judgement in sorted(found, key=lambda each: each.task):
+        tuned, task = found[judgement], contest.tasks[judgement.task]
+        print(
+            f"{judgement.label} {setting_words(tuned.setting)}: {contest.words(tuned)}, test {loss_words(tuned.test)}"
+        )
+        facts = {"weights": task.parameters, "steps": task.steps, "batch": task.batch_size}
+        figures = {"validation": tuned.validation, "test": tuned.test, "trials": trials, "seeds": seeds}
+        what = {"rule": judgement.contestant, "task": task.name, **facts, "setting": tuned.setting}
+        rows.append({**what, **figures, "jax": metadata.version("jax")})
+    if output:
+        new = {(row["rule"], row["task"]) for row in rows}
+        others = [row for row in kept["baselines"] if (row["rule"], row["task"]) not in new]
+        commands = [*kept["commands"], "rulesmith " + shlex.join(sys.argv[1:])]
+        rows = sorted([*others, *rows], key=lambda row: (row["task"], row["rule"]))
+        rule_file.write_text(output, json.dumps({"commands": commands, "baselines": rows}, indent=1) + "\n")

@@ -16,17 +16,17 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from ..envs.marks import hash_of
-from ..meta.judging import Verdict
+from ..meta.judging import Kept
 from ..programs import RulesmithError, rule_file
 from ..search.executors import cache_folder, cache_path
 from ..search.numerics import jax_flags
 
-_Kind = TypeVar("_Kind", bound=Verdict)
+_Kind = TypeVar("_Kind", bound=Kept)
 _NAME = "verdicts"
 """The part of the user's cache that holds them."""
 
 
-def verdict_mark(kind: type[Verdict], packages: tuple[str, ...], *parts: Any) -> str:
+def verdict_mark(kind: type[Kept], packages: tuple[str, ...], *parts: Any) -> str:
     """Return the hash under which a verdict is kept.
 
     Args:
@@ -66,10 +66,10 @@ def known_verdict(mark: str, kind: type[_Kind]) -> _Kind | None:
         found = kind(**json.loads((cache_path(_NAME) / f"{mark}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return found if isinstance(found.results, list) and isinstance(found.setting, dict) else None
+    return found if isinstance(found.tuning, list) and isinstance(found.setting, dict) else None
 
 
-def keep_verdict(mark: str, verdict: Verdict) -> None:
+def keep_verdict(mark: str, verdict: Kept) -> None:
     """Keep a verdict under a mark; where the cache cannot be written, it is not kept."""
     place = cache_folder(_NAME)
     if place is None:

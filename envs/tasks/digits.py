@@ -7,7 +7,8 @@ import functools
 import numpy as np
 
 from ..models import Cnn, Mlp
-from .task import Examples, Splits, Task, cross_entropy, shuffled_splits, squared_error
+from .family import family
+from .task import Examples, Splits, cross_entropy, shuffled_splits, squared_error
 
 
 @functools.cache
@@ -35,28 +36,51 @@ def reconstruction() -> Splits:
     return shuffled_splits(images, (images.reshape(len(images), -1) - 0.3) / 0.375)
 
 
-def _batch(size: str) -> int:
-    return 32 if size.split("-")[-1] == "2k" else 64
+def _classifier(width: int) -> Mlp:
+    return Mlp((width, width, 10))
 
 
-def _classifier(name: str, model: object, steps: int) -> Task:
-    return Task(f"digits-{name}", "digits", classification, model, cross_entropy, steps, _batch(name))
-
+_WIDTHS = 22, 108, 412, 1376
 
 TASKS = [
-    _classifier("mlp-2k", Mlp((32, 10)), 150),
-    _classifier("mlp-20k", Mlp((128, 96, 10)), 300),
-    _classifier("mlp-200k", Mlp((384, 384, 64, 10)), 600),
-    _classifier("cnn-2k", Cnn((8, 16), 10), 150),
-    _classifier("cnn-20k", Cnn((32, 48), 10), 300),
-    _classifier("cnn-200k", Cnn((96, 192), 10), 600),
-    Task("digits-few-mlp-2k", "digits", few, Mlp((32, 10)), cross_entropy, 150, 32),
-    *(
-        Task(f"digits-autoencoder-{size}", "digits", reconstruction, Mlp(widths), squared_error, steps, _batch(size))
-        for size, widths, steps in [
-            ("2k", (14, 6, 14, 64), 200),
-            ("20k", (96, 32, 96, 64), 400),
-            ("200k", (512, 160, 512, 64), 800),
-        ]
+    *family(
+        "digits-mlp",
+        "digits",
+        classification,
+        _classifier,
+        cross_entropy,
+        widths=_WIDTHS,
+        steps=150,
+        batch_size=32,
+    ),
+    *family(
+        "digits-few-mlp",
+        "digits",
+        few,
+        _classifier,
+        cross_entropy,
+        widths=_WIDTHS,
+        steps=150,
+        batch_size=32,
+    ),
+    *family(
+        "digits-cnn",
+        "digits",
+        classification,
+        lambda w: Cnn((w, 2 * w), 10),
+        cross_entropy,
+        widths=(8, 30, 102, 330),
+        steps=150,
+        batch_size=32,
+    ),
+    *family(
+        "digits-autoencoder",
+        "digits",
+        reconstruction,
+        lambda w: Mlp((2 * w, w, 2 * w, 64)),
+        squared_error,
+        widths=(7, 48, 194, 684),
+        steps=200,
+        batch_size=64,
     ),
 ]

@@ -1,63 +1,70 @@
-"""Character language models on excerpts of CPython 3.11: its documentation, its source, its docstrings.
+"""Character models on texts of CPython: its documentation, its source, its docstrings, and the names of characters.
 
-The excerpts are part of this package, since the texts differ between versions of Python; `texts/README` says what
-they are and under which license.
+The first three are excerpts of CPython 3.11 in this package, since they differ between versions of Python;
+`texts/README` says what they are and under which license. The names are Unicode 3.2's, which every Python has.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...programs import RulesmithError
 from ..models import CharGru, CharMlp, CharTransformer
+from .family import family
+from .sources import check_digest, shuffled
 from .task import Examples, Splits, Task, cross_entropy
 
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz.,:;'\"()[]_=-*`/#0"
 """Letters count in lower case, every digit as 0, and any other character as the last class."""
 
+VOCABULARY = len(ALPHABET) + 1
+CONTEXT, LAST = 24, 8
+"""Characters that a recurrent net or a transformer reads, and that a network reads which predicts one character."""
 _DIGESTS = {
-    "topics": "8cfc46251da6ac54",
-    "source": "9f0971a0449a475b",
-    "docstrings": "a2941721eedb6ff4",
+    "topics": "d55ae72432d84f08",
+    "source": "dac5f676da1d7b3b",
+    "docstrings": "85cb53d39fea0bc4",
+    "names": "cef0070df07bdddf",
 }
 
 
 @functools.cache
 def tokens(name: str) -> np.ndarray:
-    """Return the excerpt as classes 0 to 47, int32.
-
-    Raises:
-        RulesmithError: the file is not the one that the project ships.
-    """
-    data = (Path(__file__).parent.parent / "texts" / f"{name}.txt").read_bytes()
-    if hashlib.blake2b(data, digest_size=8).hexdigest() != _DIGESTS[name]:
-        raise RulesmithError(f"the text {name!r} is not the one that rulesmith ships; reinstall rulesmith")
-    table = np.full(128, len(ALPHABET), np.int32)
+    """Return a text as classes 0 to 47, int32."""
+    table = np.full(256, len(ALPHABET), np.int32)
     for i, character in enumerate(ALPHABET):
         table[ord(character)] = table[ord(character.upper())] = i
     table[ord("0") : ord("9") + 1] = ALPHABET.index("0")
-    return table[np.frombuffer(data, np.uint8)]
+    text = _names() if name == "names" else (Path(__file__).parent.parent / "texts" / f"{name}.txt").read_bytes()
+    found = table[np.frombuffer(text, np.uint8)]
+    check_digest(f"the {name} of CPython", _DIGESTS[name], found)
+    return found
 
 
-VOCABULARY = len(ALPHABET) + 1
+def _names() -> bytes:
+    """Return the names of Unicode's characters, but for the thousands that are numbered, a line each."""
+    known = (unicodedata.ucd_3_2_0.name(chr(i), "") for i in range(0x110000))
+    names = [name for name in known if name and not name.startswith(("CJK ", "HANGUL SYLLABLE"))]
+    return "\n".join(shuffled(names)).encode("ascii")
 
 
-def windows(name: str, context: int, stride: int, *, last_only: bool, most: int = 512) -> Splits:
-    """Return windows of `context` characters and what follows: each next character, or only the last one.
+def windows(tokens: np.ndarray, context: int, stride: int, *, last_only: bool, most: int = 512) -> Splits:
+    """Return windows of `context` tokens and what follows: each next token, or only the last one.
 
-    The text is cut in three: the first 80% is for training, then 10% each; at most `most` windows of those are used.
+    The text is cut in three: the first 80% is for training, then 10% each; at most `most` windows of those are used,
+    and eight times as many if only the last token counts.
     """
-    text = tokens(name)
-    cuts = [0, int(0.8 * len(text)), int(0.9 * len(text)), len(text)]
+    cuts = [0, int(0.8 * len(tokens)), int(0.9 * len(tokens)), len(tokens)]
+    most = 8 * most if last_only else most
     parts = []
     for begin, end in itertools.pairwise(cuts):
-        part = np.lib.stride_tricks.sliding_window_view(text[begin:end], context + 1)[::stride]
+        part = np.lib.stride_tricks.sliding_window_view(tokens[begin:end], context + 1)[::stride]
         if begin and len(part) > most:
             part = part[np.linspace(0, len(part) - 1, most).astype(int)]
         targets = part[:, -1] if last_only else part[:, 1:]
@@ -65,24 +72,44 @@ def windows(name: str, context: int, stride: int, *, last_only: bool, most: int 
     return Splits(*parts)
 
 
+def _last(name: str) -> Splits:
+    return windows(tokens(name), LAST, 3, last_only=True)
+
+
+def _each(name: str) -> Splits:
+    return windows(tokens(name), CONTEXT, CONTEXT // 2, last_only=False)
+
+
 def _models(text: str) -> list[Task]:
-    def task(name: str, model: Any, steps: int, context: int, batch_size: int) -> Task:
-        last_only = isinstance(model, CharMlp)
-        stride = 3 if last_only else context // 2
-        splits = functools.partial(windows, text, context, stride, last_only=last_only)
-        return Task(f"{text}-{name}", text, splits, model, cross_entropy, steps, batch_size)
+    def of(kind: str, splits: Callable[[str], Splits], network: Callable[[int], object], **rest: Any) -> list[Task]:
+        return family(f"{text}-{kind}", text, functools.partial(splits, text), network, cross_entropy, **rest)
 
     v = VOCABULARY
     return [
-        task("mlp-2k", CharMlp(v, 4, (20,)), 250, 8, 32),
-        task("mlp-20k", CharMlp(v, 12, (112, 40)), 500, 8, 64),
-        task("mlp-200k", CharMlp(v, 32, (448, 160)), 1000, 8, 64),
-        task("gru-2k", CharGru(v, 6, 13), 200, 24, 16),
-        task("gru-20k", CharGru(v, 24, 56), 400, 24, 16),
-        task("gru-200k", CharGru(v, 64, 216), 800, 24, 16),
-        task("transformer-2k", CharTransformer(v, 8, 1, 1), 200, 24, 16),
-        task("transformer-20k", CharTransformer(v, 28, 2, 2), 400, 24, 16),
-        task("transformer-200k", CharTransformer(v, 72, 3, 4), 800, 24, 16),
+        *of(
+            "mlp",
+            _last,
+            lambda w: CharMlp(v, max(4, w // 5), (w, w)),
+            widths=(20, 78, 268, 870),
+            steps=250,
+            batch_size=64,
+        ),
+        *of(
+            "gru",
+            _each,
+            lambda w: CharGru(v, max(6, w // 3), w),
+            widths=(13, 62, 216, 700),
+            steps=200,
+            batch_size=16,
+        ),
+        *of(
+            "transformer",
+            _each,
+            lambda w: CharTransformer(v, w, 2, 2),
+            widths=(6, 26, 88, 286),
+            steps=200,
+            batch_size=16,
+        ),
     ]
 
 

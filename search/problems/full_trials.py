@@ -61,8 +61,8 @@ def full_evaluator(funnel: tuple[tuple[str | Task, ...], ...]) -> Callable[[tupl
 
     def evaluate(job: tuple[str, Any, Any]) -> Any:
         match job:
-            case "adamw", task, (number, seeds, setting):
-                return fitness(number, seeds).measure_adamw(task, setting)
+            case "adamw", task, (number, seeds, _):
+                return fitness(number, seeds).measure_adamw(task)
             case _, text, (number, seeds, reference):
                 return fitness(number, seeds)(Program.parse(text), reference)
 
@@ -77,7 +77,6 @@ def references_of(
     AdamW is at its shipped settings, or at ones tuned now where there are none.
     """
     from ...meta.fitness import AdamWReference, reference_of
-    from ...meta.tuning import baseline
 
     kept = list(setup.fact("reference") or [])
     for number in range(len(kept), len(funnel)):
@@ -86,7 +85,7 @@ def references_of(
         for begin in range(0, len(names), executor.workers):
             part = names[begin : begin + executor.workers]
             setup.status(f"measuring tuned AdamW on {', '.join(part)} ({begin} of {len(names)} tasks done)")
-            jobs = [("adamw", name, (number, tuple(range(seeds)), baseline("adamw", name))) for name in part]
+            jobs = [("adamw", name, (number, tuple(range(seeds)), None)) for name in part]
             found |= dict(zip(part, executor.map(jobs), strict=True))
         kept.append(asdict(reference_of(found)))
         setup.keep("reference", kept)

@@ -86,8 +86,8 @@ def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]],
 
     def measure(job: tuple[str, Any, Any]) -> Any:
         match job:
-            case "adamw", task, setting:
-                return fitness.measure_adamw(task, setting)
+            case "adamw", task, _:
+                return fitness.measure_adamw(task)
             case _, text, _:
                 return fitness.measure_pilot(Program.parse(text)).loss
 
@@ -114,8 +114,7 @@ def measure_adamw(executor: Executor, tasks: Sequence[str], start: Program) -> A
         start: the program that a search starts from; what is hopeless is decided by the worse of it and AdamW.
     """
     from ...meta.fitness import reference_of
-    from ...meta.tuning import baseline
 
-    jobs = [("adamw", task, baseline("adamw", task)) for task in tasks]
+    jobs = [("adamw", task, None) for task in tasks]
     *found, pilot = executor.map([*jobs, ("pilot", start.to_text(), None)])
     return reference_of(dict(zip(tasks, found, strict=True)), pilot)

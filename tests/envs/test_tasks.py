@@ -1,6 +1,7 @@
 """What every task must do."""
 
-import math
+import hashlib
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +10,32 @@ import pytest
 from rulesmith import RulesmithError
 from rulesmith.envs.models import PatchConv
 from rulesmith.envs.tasks import SETS, find, tasks
+from rulesmith.envs.tasks.family import family_of
+from rulesmith.envs.tasks.music import HELD, LOWEST, REST, voices
+from rulesmith.envs.tasks.sources import check_digest, folder_of
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if "-2k" in n else pytest.mark.slow) for n in tasks()])
 def test_a_task_can_be_trained(name):
     task = tasks()[name]
-    weights, extra = task.start(jax.random.key(0))
+    weights, extra = jax.jit(task.start)(jax.random.key(0))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(weights))
     train, validation, test = task.data
     assert min(map(len, (train.inputs, validation.inputs, test.inputs))) >= 30
-    key = jax.random.key(1)
-    training = jax.value_and_grad(task.training_loss, has_aux=True)
-    (loss, _), gradients = training(weights, extra, task.batch(task.rows(key)[0]), key)
-    assert math.isfinite(loss)
-    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
-    for part in ("validation", "test"):
-        assert math.isfinite(task.loss_on(part, weights, extra))
+
+    @jax.jit
+    def once(key):
+        training = jax.value_and_grad(task.training_loss, has_aux=True)
+        (loss, _), gradients = training(weights, extra, task.batch(task.rows(key)[0]), key)
+        return loss, gradients, [task.loss_on(part, weights, extra) for part in ("validation", "test")]
+
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(once(jax.random.key(1))))
 
 
 @pytest.mark.parametrize("name", tasks())
 def test_the_size_is_what_the_name_says(name):
-    size = {"2k": 2_000, "20k": 20_000, "200k": 200_000}[name.split("-")[-1]]
-    assert 0.5 * size <= tasks()[name].parameters <= 1.25 * size
+    size = {"2k": 2_000, "20k": 20_000, "200k": 200_000, "2m": 2_000_000}[name.split("-")[-1]]
+    assert 0.8 * size <= tasks()[name].parameters <= 1.25 * size
 
 
 def test_the_parts_of_a_data_set_do_not_overlap():
@@ -65,3 +70,32 @@ def test_tasks_by_import_path_and_errors(tmp_path, monkeypatch):
     ]:
         with pytest.raises(RulesmithError, match=says):
             find([name])
+
+
+def test_sizes_are_of_the_families_of_tasks():
+    names = [task.name for task in find(["digits-mlp-2k", "search"], sizes=["20k", "2m"])]
+    assert names[:2] == ["digits-mlp-20k", "digits-few-mlp-20k"]
+    assert len(names) == 2 * len({family_of(task) for task in find(["search"])})
+    for sizes, says in [(["20"], "there are 2k, 20k, 200k, 2m"), (["2k"], "there is no mine-2k")]:
+        with pytest.raises(RulesmithError, match=says):
+            find([replace(tasks()["digits-mlp-2k"], name="mine")], sizes)
+
+
+def test_data_of_another_version_are_refused(monkeypatch):
+    digits = np.arange(10)
+    check_digest("the digits", hashlib.blake2b(digits.tobytes(), digest_size=8).hexdigest(), digits)
+    with pytest.raises(RulesmithError, match=r"the digits are not those .* pip install 'rulesmith\[tasks\]'"):
+        check_digest("the digits", "0" * 16, digits)
+    with pytest.raises(RulesmithError, match=r"package nowhere, which is not here: pip install"):
+        folder_of("nowhere")
+
+
+@pytest.mark.parametrize("name", ["bwv66.6", "bwv269"])
+def test_chorales_are_what_music21_reads(name):
+    music21 = pytest.importorskip("music21")
+    score = music21.corpus.parse(f"bach/{name}")
+    found = voices(folder_of("music21") / "corpus" / "bach" / f"{name}.mxl").reshape(-1, 4)
+    for part, tokens in zip(score.parts, found.T, strict=True):
+        begun = [n for n in part.flatten().notes if n.offset % 0.5 == 0 and not (n.tie and n.tie.type != "start")]
+        wanted = {int(2 * note.offset): 2 + note.pitch.midi - LOWEST for note in begun}
+        assert {i: token for i, token in enumerate(tokens) if token not in (REST, HELD)} == wanted

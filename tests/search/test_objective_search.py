@@ -248,6 +248,7 @@ def command(*words):
 ARGUMENTS = ("--rule", "lpo", "--env", "Catch-bsuite", "--horizon", "6e2:2e3", "--es.population", "4", "--devices", "1")
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     rng, words = random.Random(0), list(ARGUMENTS)
     for stop in (signal.SIGKILL, signal.SIGTERM):
@@ -270,6 +271,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     assert whole(tmp_path / "cut") == whole(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_two_hosts_find_what_one_finds(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -137,6 +137,7 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     assert "another run is writing here" in heard[-1]
 
 
+@pytest.mark.slow
 def test_a_refinement_that_was_stopped_again_and_again_ends_as_one_never_stopped(run, tmp_path):
     discover(METHOD, small(run), tmp_path / "whole", resources=Workers(1))
     phases = []

@@ -1,0 +1,106 @@
+"""Rule cards: what to know of an optimizer before one uses it, made from a comparison.
+
+`python -m rulesmith.results.cards COMPARISON.json`, with what `rulesmith compare --json` wrote, writes those of all
+published optimizers. A card is evidence: `rulesmith show` shows it, and exported files carry it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..envs.tasks import tasks
+from ..meta.judging_optimizers import BASIN
+from ..programs import rule_file
+from ..programs.rule import START, Rule
+from .comparison import setting_words
+from .statistics import Estimate
+
+LOOKS = {"held-out": 1}
+"""How often the tasks of a claim were looked at: a rule that was chosen by their results needs fresh ones."""
+
+
+def card(rule: Rule, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule's card, facts by what they say.
+
+    Args:
+        rule: the rule.
+        found: a comparison, as `Comparison.to_dict` returns it.
+    """
+    judged = found["rules"].get(rule.name)
+    if judged is None:
+        return {"judged": "not yet on tasks that no search saw"}
+    rows = judged["tasks"]
+    names = [row["task"] for row in rows]
+    shipped = [tasks()[name] for name in names]
+    ratios = _ratios(rows, found["rules"][found["baseline"]]["tasks"])
+    worst = int(np.argmax(ratios))
+    rates = list(judged["best_learning_rates"].values())
+    batches = sorted({task.batch_size for task in shipped})
+    facts = {
+        START: float(f"{rates[-1]:.2g}"),
+        "best learning rates by size": setting_words(judged["best_learning_rates"]),
+        "learning rates within 5% of the best": _working(rows),
+        "other settings, medians": _others(rows),
+        "loss / tuned AdamW's": _words(judged["interquartile_mean"]),
+    }
+    facts |= {f"loss / tuned AdamW's, {size}": _words(ratio) for size, ratio in judged["by_scale"].items()}
+    if "against_best_baseline" in judged:
+        facts["loss / that of the best of AdamW, NAdamW, Muon"] = _words(judged["against_best_baseline"])
+    if "slope_by_tenfold_size" in judged:
+        value, low, high = (100 * np.expm1(x) for x in judged["slope_by_tenfold_size"].values())
+        facts["with ten times as many weights"] = f"{value:+.1f}% [{low:+.1f}%, {high:+.1f}%]"
+    return facts | {
+        "worst on": f"{names[worst]}, {ratios[worst]:.3f} of AdamW's loss",
+        "bytes of state a weight": round(float(np.median([row["state_bytes"] for row in rows])), 1),
+        "step time / AdamW's": round(float(np.median([r["step_seconds"] / r["adamw_seconds"] for r in rows])), 2),
+        "judged on": f"{len(rows)} tasks of {len({task.data_set for task in shipped})} data sets, batches of "
+        f"{batches[0]} to {batches[-1]}, {found['trials']} settings and {found['seeds']} seeds each",
+        "looks at these tasks": LOOKS["held-out"],
+    }
+
+
+def _words(estimate: Mapping[str, float]) -> str:
+    return str(Estimate(**estimate))
+
+
+def _ratios(rows: list[Any], base: list[Any]) -> list[float]:
+    def loss(row: Any) -> float:
+        return float(np.mean([np.inf if loss is None else loss for loss in row["losses"]]))
+
+    return [loss(own) / loss(theirs) for own, theirs in zip(rows, base, strict=True)]
+
+
+def _working(rows: list[Any]) -> str:
+    """Return the lowest and highest learning rate of good settings, medians over tasks, in words."""
+    ends = []
+    for row in rows:
+        known = [(setting["learning_rate"], loss) for setting, loss in row["tuning"] if loss is not None]
+        least = min(loss for _, loss in known)
+        rates = [rate for rate, loss in known if loss <= BASIN * least]
+        ends.append((min(rates), max(rates)))
+    low, high = np.median(ends, axis=0)
+    return f"{low:.2g} to {high:.2g}"
+
+
+def _others(rows: list[Any]) -> str:
+    """Return the medians over tasks of what is tuned beside the learning rate, in words."""
+    names = [name for name in rows[0]["setting"] if name != "learning_rate"]
+    medians = {name: float(np.median([row["setting"][name] for row in rows])) for name in names}
+    return ", ".join(f"{name} {value:.2g}" for name, value in medians.items()) or "none"
+
+
+def write_cards(comparison: Path) -> None:
+    """Write the cards of all published optimizers."""
+    found = json.loads(comparison.read_text(encoding="utf-8"))
+    made = {name: card(rule_file.find_optimizer(name), found) for name in rule_file.published()}
+    rule_file.write_text(rule_file.PUBLISHED / "cards.json", json.dumps(made, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write_cards(Path(sys.argv[1]))
