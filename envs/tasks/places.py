@@ -30,9 +30,7 @@ def waves(places: np.ndarray, octaves: int) -> np.ndarray:
 @functools.cache
 def hills() -> Splits:
     """Places as waves, and how high they are, of mean 0 and variance 1."""
-    import matplotlib
-
-    data = np.load(f"{matplotlib.get_data_path()}/sample_data/jacksboro_fault_dem.npz")
+    data = np.load(folder_of("matplotlib") / "mpl-data" / "sample_data" / "jacksboro_fault_dem.npz")
     heights = np.asarray(data["elevation"], np.float32)
     check_digest("the hills of matplotlib", "8f91378f07dbcbc0", heights)
     heights = heights[::2, ::2]

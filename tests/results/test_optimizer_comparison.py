@@ -187,7 +187,7 @@ def test_losses_are_relative_to_adamws_mean():
 def test_the_figures_of_known_data():
     told = known().to_dict()
     assert "half 0.500" in conclusion(told)
-    assert len(figures(told)) == 4  # the profile, the sizes, and a curve for each task
+    assert len(figures(told)) == 5  # the profile, the sizes, the learning rates, and a curve for each task
     rules = told["rules"]
     half = rules["half"]["interquartile_mean"]
     assert half["value"] == 0.5

@@ -20,7 +20,7 @@ import gc, hashlib, sys
 from pathlib import Path
 from rulesmith.search import stopping
 
-stopping.GRACE = 0.5
+stopping.GRACE = 30 if sys.argv[1] == "writing" else 0.5
 stopping.listen()
 def deaf():
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2**31 - 1)
