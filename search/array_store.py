@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ from .store import Store
 
 CHECKPOINT_EVERY = 20.0
 """Seconds between checkpoints."""
-_RULE = "rule.safetensors"
-"""File of a checkpoint with the arrays of the rule that its states stand for."""
+_RULE, _STATES = "rule.safetensors", "states.safetensors"
+"""Files of a checkpoint: the arrays of the rule that its states stand for, and those of the states, by number, as bytes
+(their types and shapes stand in the states' row; NumPy's part of safetensors does not read all of JAX's types)."""
 
 
 class ArrayStore(Store):
@@ -67,11 +67,12 @@ class ArrayStore(Store):
         plain = encoder.plain(record.states._asdict(), "states")
         folder = self._folder(step)
         try:
-            with _checkpointer() as checkpointer:
-                if arrays:
-                    checkpointer.save(folder.absolute(), arrays, force=True)
-            folder.mkdir(parents=True, exist_ok=True)
+            # Whole or not at all: what a killed process left of this step is thrown away.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             save_file(self.arrays_of(record.states.strategy), folder / _RULE)
+            parts = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays]
+            save_file({str(i): part for i, part in enumerate(parts)}, folder / _STATES)
             state = {"checkpoint": folder.name, "states": plain, "files": seals.of_files(folder)}
         except (OSError, ValueError, SafetensorError) as error:
             raise RulesmithError(f"{folder}: cannot be written: {one_line(error)}; add --resume to go on") from None
@@ -83,15 +84,20 @@ class ArrayStore(Store):
 
     def states(self, examples: Any = None) -> tuple[int, States[Any, Any, Any]] | None:
         """See `Store.states`; arrays are NumPy's."""
+        from safetensors.numpy import load_file
+
         last = self.last_state()
         if last is None:
             return None
         step, row = last
         with self._errors():
-            shapes = sorted(_arrays_in(row["states"]))
-            template = [np.zeros(shape, name) for _, name, shape in shapes]
-            arrays = self._restored(step, template, row) if template else []
-            decoder = Decoder(examples, lambda put: np.asarray(arrays[put[0]], put[1]), ledger=self._ledger)
+            arrays = load_file(self._checked(step, row, _STATES, _RULE) / _STATES)
+
+            def get(put: list[Any]) -> np.ndarray:
+                number, name, shape = put
+                return arrays[str(number)].view(np.dtype(name)).reshape(shape)
+
+            decoder = Decoder(examples, get, ledger=self._ledger)
             return step, States(**{name: decoder.value(each) for name, each in row["states"].items()})
 
     def arrays(self) -> tuple[int, dict[str, np.ndarray]]:
@@ -104,68 +110,23 @@ class ArrayStore(Store):
         if last is None:
             raise RulesmithError(f"{self.directory}: the run has no checkpoint yet")
         step, row = last
-        folder = self._folder(step)
-        _check_files(folder, {name: seal for name, seal in _files(row).items() if name == _RULE})
-        with _damage(folder):
-            return step, rule_file.read_arrays(folder / _RULE)
+        return step, rule_file.read_arrays(self._checked(step, row, _RULE) / _RULE)
 
-    def _restored(self, step: int, template: list[np.ndarray], row: dict[str, Any]) -> list[np.ndarray]:
-        """Return the arrays of a checkpoint, of the shapes and types of a template."""
-        folder = self._folder(step).absolute()
-        # Before orbax reads them: what it meets in a damaged file its threads print, when the command has ended.
-        _check_files(folder, _files(row))
-        with _damage(folder), _checkpointer() as checkpointer:
-            return checkpointer.restore(folder, template)
+    def _checked(self, step: int, row: dict[str, Any], *names: str) -> Path:
+        """Return the folder of a checkpoint.
+
+        Raises:
+            RulesmithError: one of these files is not what was written.
+        """
+        folder = self._folder(step)
+        for name in names:
+            try:
+                found = seals.of_file(folder / name)
+            except OSError as error:
+                raise RulesmithError(f"{folder}: the checkpoint cannot be read: {one_line(error)}") from None
+            if found != row["files"][name]:
+                raise RulesmithError(f"{folder}: the checkpoint is damaged: {name} is not what was written")
+        return folder
 
     def _folder(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"{step:08d}"
-
-
-def _files(row: dict[str, Any]) -> dict[str, int]:
-    """Return the seals of a checkpoint's files; none of one that an older version has made."""
-    return row.get("files", {})
-
-
-@contextmanager
-def _damage(folder: Path) -> Iterator[None]:
-    """Turn what is raised while a checkpoint is read into one line."""
-    try:
-        yield
-    except Exception as error:  # of orbax and what it is made of, which raise whatever they met
-        raise RulesmithError(f"{folder}: the checkpoint cannot be read: {one_line(error)}") from None
-
-
-def _check_files(folder: Path, kept: Mapping[str, int]) -> None:
-    """Raise RulesmithError unless the files of a checkpoint are those that were sealed."""
-    for name, seal in kept.items():
-        with _damage(folder):
-            found = seals.of_file(folder / name)
-        if found != seal:
-            raise RulesmithError(f"{folder}: the checkpoint is damaged: {name} is not what was written")
-
-
-def _arrays_in(plain: Any) -> list[Any]:
-    """Return what stands for arrays in plain states."""
-    if isinstance(plain, list):
-        return [found for each in plain for found in _arrays_in(each)]
-    if not isinstance(plain, dict):
-        return []
-    match next(iter(plain.items()), None):
-        case ("$array" | "$number", put):
-            return [put]
-        case ("$key", [_, put]):
-            return [put]
-    return [found for each in plain.values() for found in _arrays_in(each)]
-
-
-def _checkpointer() -> Any:
-    """Return orbax's checkpointer; with several hosts only the first writes, without waiting for the others."""
-    import jax
-    import orbax.checkpoint as ocp
-
-    if jax.process_count() == 1:
-        return ocp.StandardCheckpointer()
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first_host"
-    )
-    return ocp.StandardCheckpointer(multiprocessing_options=options)

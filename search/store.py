@@ -32,8 +32,8 @@ _Kind = TypeVar("_Kind", bound="Store")
 FILE = "run.sqlite"
 _LOCK = "run.lock"
 _APPLICATION = 0x52534D31
-_VERSION, _UNSEALED = 4, 3
-"""The version of stores that are made here, and of those without seals, which are read and gone on with as well."""
+_VERSION = 5
+"""The version of stores."""
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = {_APPLICATION};
@@ -111,10 +111,10 @@ class Store:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if application != _APPLICATION:
                 raise RulesmithError(f"{path}: not a store of rulesmith")
-            if version not in (_VERSION, _UNSEALED):
+            if version != _VERSION:
                 raise RulesmithError(f"{path}: made by another version of rulesmith (store {version}, here {_VERSION})")
             whole = connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
-            if not whole or (version == _VERSION and seals.broken(connection)):
+            if not whole or seals.broken(connection):
                 raise RulesmithError(f"{path}: the store is damaged")
             return cls(directory, connection, lock)
 

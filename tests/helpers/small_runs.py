@@ -97,7 +97,7 @@ SMALL_RUNS = {
 
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["small_runs", "rulesmith.results.views.levels", "orbax.checkpoint", "evosax"])
+_context.set_forkserver_preload(["small_runs", "rulesmith.results.views.levels", "evosax"])
 
 
 def start(name: str, directory: Path, source: Path | None = None, checkpoints: float | None = None) -> Any:
