@@ -1,7 +1,8 @@
 """Rule cards: what to know of an optimizer before one uses it, made from a comparison.
 
-`python -m rulesmith.results.cards COMPARISON.json`, with what `rulesmith compare --json` wrote, writes those of all
-published optimizers. A card is evidence: `rulesmith show` shows it, and exported files carry it.
+`python -m rulesmith.results.cards COMPARISON.json ...`, with what `rulesmith compare --json` wrote, writes those of all
+published optimizers, each from the first comparison that has it, and the first comparison itself, without its bulk, to
+`results/evidence`. A card is evidence: `rulesmith show` shows it, and exported files carry it.
 """
 
 from __future__ import annotations
@@ -25,20 +26,27 @@ LOOKS = {"held-out": 1}
 """How often the tasks of a claim were looked at: a rule that was chosen by their results needs fresh ones."""
 
 
-def card(rule: Rule, found: Mapping[str, Any]) -> dict[str, Any]:
+EVIDENCE = Path(__file__).parent / "evidence" / "optimizers.json"
+_BULK = ("tuning", "whole")
+"""What a comparison holds of each optimizer and task that the evidence does not."""
+
+
+def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
     """Return a rule's card, facts by what they say.
 
     Args:
         rule: the rule.
-        found: a comparison, as `Comparison.to_dict` returns it.
+        comparisons: as `Comparison.to_dict` returns them; the first that has the rule counts.
     """
-    judged = found["rules"].get(rule.name)
-    if judged is None:
+    found = next((each for each in comparisons if rule.name in each["rules"]), None)
+    if found is None:
         return {"judged": "not yet on tasks that no search saw"}
-    rows = judged["tasks"]
+    judged = found["rules"][rule.name]
+    rows = [row for row in judged["tasks"] if row["task"] in found["claimed"]]
     names = [row["task"] for row in rows]
     shipped = [tasks()[name] for name in names]
-    ratios = _ratios(rows, found["rules"][found["baseline"]]["tasks"])
+    base = [row for row in found["rules"][found["baseline"]]["tasks"] if row["task"] in found["claimed"]]
+    ratios = _ratios(rows, base)
     worst = int(np.argmax(ratios))
     rates = list(judged["best_learning_rates"].values())
     batches = sorted({task.batch_size for task in shipped})
@@ -95,12 +103,23 @@ def _others(rows: list[Any]) -> str:
     return ", ".join(f"{name} {value:.2g}" for name, value in medians.items()) or "none"
 
 
-def write_cards(comparison: Path) -> None:
+def shortened(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a comparison without the losses of all settings."""
+    rules = {
+        name: {**own, "tasks": [{key: x for key, x in row.items() if key not in _BULK} for row in own["tasks"]]}
+        for name, own in found["rules"].items()
+    }
+    return {**found, "rules": rules}
+
+
+def write_cards(*paths: Path) -> None:
     """Write the cards of all published optimizers."""
-    found = json.loads(comparison.read_text(encoding="utf-8"))
-    made = {name: card(rule_file.find_optimizer(name), found) for name in rule_file.published()}
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    made = {name: card(rule_file.find_optimizer(name), *found) for name in rule_file.published()}
     rule_file.write_text(rule_file.PUBLISHED / "cards.json", json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    write_cards(Path(sys.argv[1]))
+    given = [Path(name) for name in sys.argv[1:]]
+    write_cards(*given)
+    rule_file.write_text(EVIDENCE, json.dumps(shortened(json.loads(given[0].read_text(encoding="utf-8")))) + "\n")

@@ -75,8 +75,18 @@ class Comparison:
         """Return the facts that distinguish the tasks: for each task, a mapping of their names to values."""
         raise NotImplementedError
 
+    @property
+    def telling(self) -> Sequence[int]:
+        """Places of the tasks that a claim may be made of."""
+        return range(len(self.task_facts()))
+
+    @property
+    def claimed(self) -> Sequence[int]:
+        """Places of the tasks that the figures are of: of a pilot all."""
+        return range(len(self.task_facts())) if self.too_few() else self.telling
+
     def estimate(self, name: str, tasks: Sequence[int] | None = None) -> Estimate:
-        """Return a contestant's figure over all seeds of all tasks, or of the tasks given by place, with interval."""
+        """Return a contestant's figure, with interval, over all seeds of the claimed tasks or of those given."""
         raise NotImplementedError
 
     def improvement(self, name: str) -> Estimate:
@@ -85,7 +95,7 @@ class Comparison:
 
     def too_few(self) -> str:
         """Return what this comparison has too few of for a claim, in words; empty if it has enough of everything."""
-        return too_few({"tasks": len(self.task_facts()), "seeds": self.seeds, "settings": self.trials})
+        return too_few({"tasks": len(self.telling), "seeds": self.seeds, "settings": self.trials})
 
     def words(self, estimate: Estimate) -> str:
         """Return an estimate in words; that of a pilot without its interval, which could not be quoted."""
@@ -93,7 +103,7 @@ class Comparison:
 
     def conclusions(self) -> list[str]:
         """Return what has been shown, in sentences: first whether anything can be, then one for each contestant."""
-        tasks = len(self.task_facts())
+        tasks = len(self.claimed)
         if few := self.too_few():
             return [f"A pilot: it has {few}. That is too few to say which is better."]
         found = []

@@ -45,7 +45,7 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
         return f"{int((found.losses(name).mean(axis=1) < base.mean(axis=1)).sum())} of {len(base)} tasks"
 
     def reaches(name: str) -> str:
-        shares = [found.steps_to_baseline(name, i) for i in range(len(found.tasks))]
+        shares = [found.steps_to_baseline(name, i) for i in found.claimed]
         reached = [share for share in shares if share is not None]
         return f"{np.median(reached):.0%} of its steps, on {len(reached)} tasks" if reached else "never"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,10 +52,18 @@ class OptimizerComparison(Comparison):
         """Return each task's name and its number of weights."""
         return [{"task": task.name, "weights": task.parameters} for task in self.tasks]
 
+    @functools.cached_property
+    def telling(self) -> Sequence[int]:
+        """Places of the tasks on which AdamW's loss varies little over seeds."""
+        return [i for i, noise in enumerate(self.noise()) if noise < MOST_NOISE]
+
     def losses(self, name: str, tasks: Sequence[int] | None = None) -> Float[np.ndarray, "tasks seeds"]:
-        """Return test losses; a diverged run counts as a thousand times AdamW's worst finite loss."""
+        """Return test losses on the claimed tasks, or on those given by place.
+
+        A diverged run counts as a thousand times AdamW's worst finite loss.
+        """
         rows = []
-        for i in range(len(self.tasks)) if tasks is None else tasks:
+        for i in self.claimed if tasks is None else tasks:
             base = self.verdicts[self.baseline][i].results
             worst = max((loss for loss in base if loss is not None), default=1.0)
             rows.append(finite_or(self.verdicts[name][i].results, 1e3 * worst))
@@ -77,10 +86,10 @@ class OptimizerComparison(Comparison):
         return 1 - statistics.profile(self.relative(name), PROFILE)
 
     def scales(self) -> dict[str, list[int]]:
-        """Return the places of the tasks, grouped by the size of their networks."""
+        """Return the places of the claimed tasks, grouped by the size of their networks."""
         groups: dict[str, list[int]] = {}
-        for i, task in enumerate(self.tasks):
-            label = next(label for most, label in SCALES if task.parameters <= most)
+        for i in self.claimed:
+            label = next(label for most, label in SCALES if self.tasks[i].parameters <= most)
             groups.setdefault(label, []).append(i)
         return {label: groups[label] for _, label in SCALES if label in groups}
 
@@ -90,17 +99,17 @@ class OptimizerComparison(Comparison):
         return set(YARDSTICKS) <= set(self.contestants)
 
     def best_baselines(self) -> list[str]:
-        """Return on each task the one of `YARDSTICKS` whose tuned validation loss is the smallest."""
+        """Return on each claimed task the one of `YARDSTICKS` whose tuned validation loss is the smallest."""
 
         def loss(name: str, task: int) -> float:
             validation = self.verdicts[name][task].validation
             return np.inf if validation is None else validation
 
-        return [min(YARDSTICKS, key=lambda name: loss(name, i)) for i in range(len(self.tasks))]
+        return [min(YARDSTICKS, key=lambda name: loss(name, i)) for i in self.claimed]
 
     def against_envelope(self, name: str) -> statistics.Estimate:
         """Return the interquartile mean of the loss relative to the best baseline's on each task, with its interval."""
-        base = [self.losses(best, [i])[0] for i, best in enumerate(self.best_baselines())]
+        base = [self.losses(best, [i])[0] for i, best in zip(self.claimed, self.best_baselines(), strict=True)]
         return statistics.relative(self.losses(name), np.array(base))
 
     def slope(self, name: str) -> statistics.Estimate | None:
@@ -108,10 +117,11 @@ class OptimizerComparison(Comparison):
 
         None unless a family of tasks is here at two sizes. Below 0, a lead grows with the size of the network.
         """
-        families = [family_of(task) for task in self.tasks]
-        if len({(family_of(task), task.parameters) for task in self.tasks}) == len(set(families)):
+        tasks = [self.tasks[i] for i in self.claimed]
+        families = [family_of(task) for task in tasks]
+        if len({(family_of(task), task.parameters) for task in tasks}) == len(set(families)):
             return None
-        sizes = np.log10([task.parameters for task in self.tasks])
+        sizes = np.log10([task.parameters for task in tasks])
         return statistics.slope(self.losses(name), self.losses(self.baseline), sizes, families)
 
     def best_rates(self, name: str) -> dict[str, float]:
@@ -138,7 +148,7 @@ class OptimizerComparison(Comparison):
 
     def noise(self) -> list[float]:
         """Return the standard deviation over seeds of the logarithm of AdamW's test loss on each task."""
-        return [float(np.std(np.log(losses), ddof=1)) for losses in self.losses(self.baseline)]
+        return [float(np.std(np.log(losses), ddof=1)) for losses in self.losses(self.baseline, range(len(self.tasks)))]
 
     def warnings(self) -> list[str]:
         """Return which tasks say little, since AdamW's own loss varies on them, and which ranges may be too narrow."""
@@ -150,7 +160,8 @@ class OptimizerComparison(Comparison):
         if not noisy:
             return []
         return [
-            f"AdamW's own loss varies by {MOST_NOISE:.0%} and more over seeds, so chance decides on {', '.join(noisy)}"
+            f"AdamW's own loss varies by {MOST_NOISE:.0%} and more over seeds on {', '.join(noisy)}, so chance decides "
+            "there" + ("; they are in the first table only" if len(self.claimed) < len(self.tasks) else "")
         ]
 
     def conclusions(self) -> list[str]:
@@ -175,7 +186,8 @@ class OptimizerComparison(Comparison):
         Where a setting was tried in a short training only, its loss is what a whole one is expected to reach.
         """
         rows = []
-        for own, base in zip(self.verdicts[name], self.verdicts[self.baseline], strict=True):
+        for i in self.claimed:
+            own, base = self.verdicts[name][i], self.verdicts[self.baseline][i]
             least = min(loss for _, loss in base.tuning if loss is not None)
             rows.append(np.array([np.inf if loss is None else loss for _, loss in own.tuning]) / least)
         return statistics.expected_best(np.array(rows))
@@ -217,6 +229,7 @@ class OptimizerComparison(Comparison):
             "tuning_seeds": TUNING_SEEDS,
             "seeds": self.seeds,
             "first_seed": FIRST_SEED,
+            "claimed": [self.tasks[i].name for i in self.claimed],
             "conclusions": self.conclusions(),
             "rules": rules,
         }

@@ -1,6 +1,7 @@
 """What every task must do."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import jax
@@ -13,6 +14,7 @@ from rulesmith.envs.tasks import SETS, find, tasks
 from rulesmith.envs.tasks.family import family_of
 from rulesmith.envs.tasks.music import HELD, LOWEST, REST, voices
 from rulesmith.envs.tasks.sources import check_digest, folder_of
+from rulesmith.programs.rule_file import PUBLISHED
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if "-2k" in n else pytest.mark.slow) for n in tasks()])
@@ -47,6 +49,20 @@ def test_the_parts_of_a_data_set_do_not_overlap():
 def test_no_data_set_is_in_two_sets():
     sets = [{task.data_set for task in find([name])} for name in SETS]
     assert sum(map(len, sets)) == len(set.union(*sets))
+
+
+@pytest.mark.parametrize("name", SETS["held-out"])
+def test_a_task_of_a_claim_has_many_predictions_to_test(name):
+    targets = find([name])[0].data.test.targets
+    predictions = targets.size if np.issubdtype(targets.dtype, np.integer) else targets.size // targets.shape[-1]
+    assert predictions >= 2_000
+
+
+def test_chance_does_not_decide_claims():
+    found = json.loads((PUBLISHED.parent / "evidence" / "optimizers.json").read_text())
+    noise = {row["task"]: np.std(np.log(row["losses"]), ddof=1) for row in found["rules"]["adamw"]["tasks"]}
+    assert found["claimed"] == [name for name, of_task in noise.items() if of_task < 0.03]
+    assert len(found["claimed"]) >= 8
 
 
 def test_the_patch_convolution_is_a_convolution():

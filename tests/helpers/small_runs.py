@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rulesmith import RulesmithError, load
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
@@ -158,21 +157,19 @@ def everything(directory: Path) -> str:
     """Return all that a run has kept, but for what depends on the clock: as text, a row a line."""
     method, store = open_store(directory)
     with store:
-        step, row = store.last_state()
-        arrays = [array.tobytes().hex() for array in _arrays(store, step, row)]
+        step, _ = store.last_state()
+        arrays = [data.hex() for data in _arrays(store, step)]
     rows = [f"{method.name} {step}", *arrays]
     for table, kept in tables(directory).items():
         rows += [f"{table} {row}" for row in kept]
     return "\n".join([*rows, json.dumps(run_json(directory, stats=False)), rule_file.dumps(load(directory))])
 
 
-def _arrays(store: Any, step: int, row: Any) -> list[np.ndarray]:
-    """Return the arrays of the last states that are in a checkpoint."""
+def _arrays(store: Any, step: int) -> list[bytes]:
+    """Return the files of the last checkpoint."""
     if not isinstance(store, ArrayStore):
         return []
-    template = [np.zeros(shape, name) for _, name, shape in sorted(array_store._arrays_in(row["states"]))]
-    with array_store._checkpointer() as checkpointer:
-        return checkpointer.restore(store._folder(step).absolute(), template)
+    return [path.read_bytes() for path in sorted(store._folder(step).iterdir())]
 
 
 def tables(directory: Path) -> dict[str, list[Any]]:
@@ -186,15 +183,9 @@ def tables(directory: Path) -> dict[str, list[Any]]:
     # When it began, and what a refinement of it has added.
     found["facts"] = sorted(row for row in found["facts"] if row[0] not in ("started", "selection"))
     found["steps"] = [(step, _timeless(json.loads(metrics))) for step, metrics in found["steps"]]
-    found["state"] = [(step, _without_files(json.loads(state))) for _, step, state in found["state"]]
     # The step of a ledger's entry is that of the checkpoint with which it was written.
     found["ledgers"] = sorted((place, key, value) for place, key, _, value in found["ledgers"])
     return found
-
-
-def _without_files(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state without the seals of its checkpoint's files, which have names and times of their own."""
-    return {name: value for name, value in state.items() if name != "files"}
 
 
 def _timeless(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def comparison():
         "tasks": [row(name, loss, rates) for name, loss in zip(names, (0.5, 1.5), strict=True)],
     }
     base = {**own, "tasks": [row(name, 1.0, rates) for name in names]}
-    return {"baseline": "adamw", "trials": 64, "seeds": 3, "rules": {"lion": own, "adamw": base}}
+    return {"baseline": "adamw", "claimed": names, "trials": 64, "seeds": 3, "rules": {"lion": own, "adamw": base}}
 
 
 def test_a_card_says_what_a_comparison_found():

@@ -124,7 +124,7 @@ def test_the_comparisons_among_the_evidence_can_be_shown():
         path.stem: json.loads(path.read_text()) for path in (rule_file.PUBLISHED.parent / "evidence").glob("*.json")
     }
     shown = {name: found for name, found in every.items() if isinstance(found, dict) and "rules" in found}
-    assert {"root-momentum", "lpg-small", "groove-levels"} <= set(shown)
+    assert {"root-momentum", "optimizers", "lpg-small", "groove-levels"} <= set(shown)
     for name, found in shown.items():
         assert "95% intervals" in conclusion(found)
         assert bool(figures(found)) == (not name.startswith("groove"))  # which are kept without their curves
