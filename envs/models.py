@@ -89,6 +89,12 @@ class CharGru(nn.Module):
         return nn.Dense(self.vocabulary)(x)
 
 
+def _read(tokens: Array, vocabulary: int, width: int) -> Array:
+    """Return what a transformer reads: an embedding of each token (batch, time), and one of its place."""
+    time = tokens.shape[-1]
+    return nn.Embed(vocabulary, width)(tokens) + nn.Embed(time, width)(jnp.arange(time))
+
+
 class CharTransformer(nn.Module):
     """A causal transformer, normalized before each block: (batch, time) to (batch, time, vocabulary)."""
 
@@ -99,9 +105,7 @@ class CharTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Array) -> Array:
-        time = tokens.shape[-1]
-        x = nn.Embed(self.vocabulary, self.width)(tokens) + nn.Embed(time, self.width)(jnp.arange(time))
-        mask = nn.make_causal_mask(tokens)
+        x, mask = _read(tokens, self.vocabulary, self.width), nn.make_causal_mask(tokens)
         for _ in range(self.layers):
             x = x + nn.SelfAttention(self.heads)(nn.LayerNorm()(x), mask)
             hidden = nn.Dense(4 * self.width)(nn.LayerNorm()(x))
@@ -182,9 +186,7 @@ class GatedTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Array) -> Array:
-        time = tokens.shape[-1]
-        x = nn.Embed(self.vocabulary, self.width)(tokens) + nn.Embed(time, self.width)(jnp.arange(time))
-        mask = nn.make_causal_mask(tokens)
+        x, mask = _read(tokens, self.vocabulary, self.width), nn.make_causal_mask(tokens)
         wide = 8 * self.width // 3
         for _ in range(self.layers):
             x = x + nn.SelfAttention(self.heads, use_bias=False)(nn.RMSNorm()(x), mask)

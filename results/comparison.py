@@ -113,14 +113,15 @@ class Comparison:
             estimate = self.estimate(name)
             told = f"its {self.quantity} is {change_words(estimate)}"
             if estimate.low <= 1.0 <= estimate.high:
-                least = 50 * (estimate.high - estimate.low)
-                what = f"is not shown to differ from {self.baseline_title}"
-                told += f"; a difference of about {least:.1f}% could have been shown"
-            else:
-                better = (estimate.value < 1.0) == self.smaller_is_better
-                what = f"is {'better' if better else 'worse'} than {self.baseline_title}"
-            found.append(f"{name} {what} on {tasks} tasks: {told}.")
+                told += f"; a difference of about {50 * (estimate.high - estimate.low):.1f}% could have been shown"
+            found.append(f"{name} {self.shown(estimate)} {self.baseline_title} on {tasks} tasks: {told}.")
         return found
+
+    def shown(self, estimate: Estimate) -> str:
+        """Return what an estimate beside another shows, in the words before the other's name."""
+        if estimate.low <= 1.0 <= estimate.high:
+            return "is not shown to differ from"
+        return "is better than" if (estimate.value < 1.0) == self.smaller_is_better else "is worse than"
 
     def warnings(self) -> list[str]:
         """Return what makes the comparison say less than it seems to, a sentence each; shown before all results."""

@@ -152,17 +152,21 @@ class OptimizerComparison(Comparison):
 
     def warnings(self) -> list[str]:
         """Return which tasks say little, since AdamW's own loss varies on them, and which ranges may be too narrow."""
-        noisy = [
-            f"{task.name} ({noise:.0%})"
-            for task, noise in zip(self.tasks, self.noise(), strict=True)
-            if noise >= MOST_NOISE
-        ]
-        if not noisy:
-            return []
-        return [
-            f"AdamW's own loss varies by {MOST_NOISE:.0%} and more over seeds on {', '.join(noisy)}, so chance decides "
-            "there" + ("; they are in the first table only" if len(self.claimed) < len(self.tasks) else "")
-        ]
+        found = []
+        noises = zip(self.tasks, self.noise(), strict=True)
+        noisy = ", ".join(f"{task.name} ({noise:.0%})" for task, noise in noises if noise >= MOST_NOISE)
+        if noisy:
+            where = "; they are in the first table only" if len(self.claimed) < len(self.tasks) else ""
+            found.append(
+                f"AdamW's own loss varies by {MOST_NOISE:.0%} and more over seeds on {noisy}, so chance decides there"
+                + where
+            )
+        if edges := self.at_edges():
+            found.append(
+                "on half of the tasks and more the best setting lies near the end of what was tried, and a better one "
+                f"may lie beyond: {'; '.join(edges)}"
+            )
+        return found
 
     def conclusions(self) -> list[str]:
         """Return what has been shown; against AdamW, and in a claim against the best baseline on each task too."""
@@ -172,12 +176,8 @@ class OptimizerComparison(Comparison):
         for name in self.contestants:
             if name not in YARDSTICKS:
                 estimate = self.against_envelope(name)
-                shown = "not shown to differ from" if estimate.low <= 1 <= estimate.high else "different from"
-                shown = shown if shown.startswith("not") else f"{'better' if estimate.value < 1 else 'worse'} than"
-                found.append(
-                    f"{name} is {shown} the best of AdamW, NAdamW and Muon on each task: "
-                    f"its loss is {change_words(estimate)}."
-                )
+                told = f"{name} {self.shown(estimate)} the best of AdamW, NAdamW and Muon on each task"
+                found.append(f"{told}: its loss is {change_words(estimate)}.")
         return found
 
     def expected_best(self, name: str) -> dict[int, statistics.Estimate]:

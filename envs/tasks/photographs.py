@@ -11,7 +11,7 @@ import numpy as np
 
 from ..models import Denoiser, Mlp
 from .family import family
-from .places import waves
+from .places import raster
 from .task import Splits, shuffled_splits, squared_error
 
 PATCH = 8
@@ -31,8 +31,7 @@ def _photograph(name: str) -> np.ndarray:
 def flower() -> Splits:
     """Places in a quarter of the resolution as waves, and their colours (3,)."""
     pixels = _photograph("flower")[:424].reshape(106, 4, 160, 4, 3).mean((1, 3))
-    rows, columns = np.mgrid[-1:1:106j, -1:1:160j].reshape(2, -1)
-    return shuffled_splits(waves(np.stack([rows, columns], 1), 5), pixels.reshape(-1, 3))
+    return shuffled_splits(raster(106, 160, octaves=5), pixels.reshape(-1, 3))
 
 
 def temple() -> Splits:

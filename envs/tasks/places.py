@@ -27,6 +27,12 @@ def waves(places: np.ndarray, octaves: int) -> np.ndarray:
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
+def raster(height: int, width: int, octaves: int) -> np.ndarray:
+    """Return the places of a picture's pixels, row by row, as `waves`."""
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
+    return waves(np.stack([rows, columns], 1), octaves)
+
+
 @functools.cache
 def hills() -> Splits:
     """Places as waves, and how high they are, of mean 0 and variance 1."""
@@ -34,9 +40,8 @@ def hills() -> Splits:
     heights = np.asarray(data["elevation"], np.float32)
     check_digest("the hills of matplotlib", "8f91378f07dbcbc0", heights)
     heights = heights[::2, ::2]
-    rows, columns = np.mgrid[-1 : 1 : heights.shape[0] * 1j, -1 : 1 : heights.shape[1] * 1j].reshape(2, -1)
     heights = (heights - heights.mean()) / heights.std()
-    return shuffled_splits(waves(np.stack([rows, columns], 1), 6), heights.reshape(-1, 1))
+    return shuffled_splits(raster(*heights.shape, octaves=6), heights.reshape(-1, 1))
 
 
 @functools.cache

@@ -167,7 +167,8 @@ def test_the_slope_over_size_is_within_families():
 
 
 def test_tasks_on_which_adamw_varies_are_named_and_no_part_of_a_claim():
-    (told,) = known().warnings()
+    told, edges = known().warnings()
+    assert edges.endswith("lie beyond: half's learning_rate at the low end of 0.1 to 1")
     assert told == "AdamW's own loss varies by 3% and more over seeds on iris-mlp-2k (78%), so chance decides there"
     quiet, noisy = many(0.95), tasks()["iris-mlp-2k"]
     row = {"mine": [9.0] * 5, "adamw": [0.5, 1.0, 1.0, 1.0, 1.5]}
