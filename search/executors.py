@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..programs import RulesmithError
+from .stopping import whole
 
 ATTEMPTS = 3
 """How often an item may lose its worker before the run gives up."""
@@ -134,7 +135,7 @@ class Pool:
         for _ in range(ATTEMPTS):
             waiting: dict[Future[Any], int] = {}
             try:
-                with _main_hidden(), _without_ctrl_c():
+                with whole(), _main_hidden(), _without_ctrl_c():  # a worker that is half started would say so
                     for i in sorted(left):
                         waiting[self._pool.submit(_evaluate, items[i])] = i
                 for future in as_completed(waiting):
