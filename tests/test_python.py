@@ -209,11 +209,10 @@ def command(*words, cwd):
 def test_the_same_command_with_resume_goes_on(tmp_path, monkeypatch):
     words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--population", "8", "--batch", "6", "--seeds", "1"]
     words += ["--out", "mine", "--workers", "1", "--preset", "demo"]
-    assert command(*words, "--programs", "7", cwd=tmp_path).returncode == 0
-    done = command(*words, "--programs", "13", "--resume", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert run_json(tmp_path / "mine", stats=False)["programs"] == 13
     monkeypatch.chdir(tmp_path)
+    cli.run([*words, "--programs", "7"])
+    cli.run([*words, "--programs", "13", "--resume"])
+    assert run_json(tmp_path / "mine", stats=False)["programs"] == 13
     for option, value, says in (
         ("--population", "9", "population is 8 in mine and 9 here"),
         ("--seed", "4", "seed is 0 in mine and 4 here"),

@@ -195,13 +195,14 @@ def test_lpgs_meta_gradient_is_that_of_finite_differences():
     )
     arrays = {k: jnp.asarray(v) for k, v in Shapes.lpg(timed=True, hidden=8).draw(0, 1.0).items()}
 
+    @jax.jit
     def probability_after(arrays):
         clock = Clock(jnp.int32(1), jnp.int32(5))
         after, *_ = learner.learn(agent, arrays, 20.0, seen, workers.observation, clock)
         policy, y = learner.outputs(after.params, seen.observation.reshape(-1))
         return log_probability(policy, seen.extra.reshape(-1)).mean() + jax.nn.softmax(y)[:, 0].mean()
 
-    gradients = jax.grad(probability_after)(arrays)
+    gradients = jax.jit(jax.grad(probability_after))(arrays)
     for name, place in [("action", (3, 0)), ("prediction", (2, 1)), ("hidden", (1, 5)), ("input", (0, 2))]:
         step = jnp.zeros_like(arrays[name]).at[place].set(3e-2)
         ends = [float(probability_after({**arrays, name: arrays[name] + s * step})) for s in (1, -1)]

@@ -63,8 +63,7 @@ def test_searches_and_comparisons_find_the_same_under_a_users_flags(tmp_path, mo
         monkeypatch.setattr(verdicts, "cache_folder", lambda _: tmp_path / name)
         monkeypatch.setattr(verdicts, "cache_path", lambda _: tmp_path / name)
         run = discover(SMALL, tmp_path / name, programs=16, **HOW)
-        rule = discover(None, tmp_path / name, programs=24, resume=True, **HOW).best
-        results = compare(rule, tasks="iris-mlp-2k", trials=1, seeds=2, workers=1, status=lambda line: None)
+        results = compare(run.best, tasks="iris-mlp-2k", trials=1, seeds=2, workers=1, status=lambda line: None)
         kept = results.to_dict()["rules"]["adamw"]["tasks"][0]
         return json.dumps(run.to_json()), kept["losses"]
 
@@ -76,7 +75,7 @@ def test_searches_and_comparisons_find_the_same_under_a_users_flags(tmp_path, mo
         for name, value in HABITS.items():
             jax.config.update(name, value)
         assert found("odd") == plain
-        assert discover(None, tmp_path / "plain", programs=32, resume=True, **HOW).best  # begun under other flags
+        assert discover(None, tmp_path / "plain", programs=20, resume=True, **HOW).best  # begun under other flags
     finally:
         for name, value in before.items():
             jax.config.update(name, value)

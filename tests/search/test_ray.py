@@ -71,8 +71,8 @@ def test_results_come_in_order_and_a_killed_worker_loses_nothing(nodes, tmp_path
 
 def test_a_search_on_ray_finds_what_the_pool_finds(nodes, tmp_path):
     config = Symbolic(tasks=("iris-mlp-2k",), seeds=1, population=8, tournament=3, batch=8)
-    discover(METHOD, config, tmp_path / "pool", bound=25, resources=Workers(2))
-    discover(METHOD, config, tmp_path / "ray", bound=25, resources=Workers(ray=True, address=nodes.address))
+    discover(METHOD, config, tmp_path / "pool", bound=17, resources=Workers(2))
+    discover(METHOD, config, tmp_path / "ray", bound=17, resources=Workers(ray=True, address=nodes.address))
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in ("pool", "ray")]
     assert whole[0] == whole[1]
 

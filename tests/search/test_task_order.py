@@ -15,7 +15,7 @@ from rulesmith.search.curricula.task_order import TaskOrder
 from rulesmith.search.method import Workers, discover
 from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic, make_curriculum
 
-TASKS = ("digits-mlp-2k", "digits-autoencoder-2k")
+TASKS = ("iris-mlp-2k", "wine-mlp-2k")
 
 
 def test_the_draw_is_by_rank_of_regret():
@@ -94,8 +94,8 @@ def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
 
 def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
     config = Symbolic(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
-    discover(METHOD, config, tmp_path / "a", bound=31, resources=Workers(1))
-    for programs in (13, 31):
+    discover(METHOD, config, tmp_path / "a", bound=19, resources=Workers(1))
+    for programs in (13, 19):
         again = (tmp_path / "b").exists()
         discover(METHOD, config, tmp_path / "b", bound=programs, resources=Workers(1), resume=again)
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
@@ -107,7 +107,7 @@ def test_programs_scored_in_groups_are_scored_alike(tmp_path):
     found = []
     for name, memory, workers in (("a", 0.0, 1), ("b", 1e-9, 2)):  # so little memory is one program at once
         made = replace(config, memory=memory)
-        discover(METHOD, made, tmp_path / name, bound=19, resources=Workers(workers))
+        discover(METHOD, made, tmp_path / name, bound=13, resources=Workers(workers))
         found.append({**run_json(tmp_path / name, stats=False), "config": None})
     assert found[0] == found[1]
     assert found[0]["hall_of_fame"]
