@@ -41,7 +41,7 @@ def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
     found = next((each for each in comparisons if rule.name in each["rules"]), None)
     if found is None:
         return {"judged": "not yet on tasks that no search saw"}
-    judged = found["rules"][rule.name]
+    judged, pilot = found["rules"][rule.name], bool(found["too_few"])
     rows = [row for row in judged["tasks"] if row["task"] in found["claimed"]]
     names = [row["task"] for row in rows]
     shipped = [tasks()[name] for name in names]
@@ -55,14 +55,18 @@ def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
         "best learning rates by size": setting_words(judged["best_learning_rates"]),
         "learning rates within 5% of the best": _working(rows),
         "other settings, medians": _others(rows),
-        "loss / tuned AdamW's": _words(judged["interquartile_mean"]),
+        "loss / tuned AdamW's": _words(judged["interquartile_mean"], pilot),
     }
-    facts |= {f"loss / tuned AdamW's, {size}": _words(ratio) for size, ratio in judged["by_scale"].items()}
+    facts |= {f"loss / tuned AdamW's, {size}": _words(ratio, pilot) for size, ratio in judged["by_scale"].items()}
     if "against_best_baseline" in judged:
-        facts["loss / that of the best of AdamW, NAdamW, Muon"] = _words(judged["against_best_baseline"])
+        facts["loss / that of the best of AdamW, NAdamW, Muon"] = _words(judged["against_best_baseline"], pilot)
     if "slope_by_tenfold_size" in judged:
         value, low, high = (100 * np.expm1(x) for x in judged["slope_by_tenfold_size"].values())
-        facts["with ten times as many weights"] = f"{value:+.1f}% [{low:+.1f}%, {high:+.1f}%]"
+        facts["with ten times as many weights"] = f"{value:+.1f}%" + (
+            f" [{low:+.1f}%, {high:+.1f}%]" if not pilot else ""
+        )
+    if pilot:
+        facts["a pilot"] = f"it has {found['too_few']}: too few to say which is better"
     return facts | {
         "worst on": f"{names[worst]}, {ratios[worst]:.3f} of AdamW's loss",
         "bytes of state a weight": round(float(np.median([row["state_bytes"] for row in rows])), 1),
@@ -73,8 +77,9 @@ def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _words(estimate: Mapping[str, float]) -> str:
-    return str(Estimate(**estimate))
+def _words(estimate: Mapping[str, float], pilot: bool) -> str:
+    """Return an estimate in words; that of a pilot without its interval, which could not be quoted."""
+    return f"{estimate['value']:.3f}" if pilot else str(Estimate(**estimate))
 
 
 def _ratios(rows: list[Any], base: list[Any]) -> list[float]:

@@ -230,6 +230,7 @@ class OptimizerComparison(Comparison):
             "seeds": self.seeds,
             "first_seed": FIRST_SEED,
             "claimed": [self.tasks[i].name for i in self.claimed],
+            "too_few": self.too_few(),
             "conclusions": self.conclusions(),
             "rules": rules,
         }

@@ -135,7 +135,8 @@ class Pool:
         for _ in range(ATTEMPTS):
             waiting: dict[Future[Any], int] = {}
             try:
-                with whole(), _main_hidden(), _without_ctrl_c():  # a worker that is half started would say so
+                # A worker whose start is cut short would print a traceback.
+                with whole(), _main_hidden(), _without_ctrl_c():
                     for i in sorted(left):
                         waiting[self._pool.submit(_evaluate, items[i])] = i
                 for future in as_completed(waiting):

@@ -102,7 +102,10 @@ def _next(here: socket.socket) -> int | None:
 
 @contextlib.contextmanager
 def whole() -> Iterator[None]:
-    """Do what is in this block, a write, wholly: one thread at a time, and `Stopped` is raised at its end."""
+    """Do what is in this block wholly, be it a write or the start of processes: one thread at a time.
+
+    `Stopped` is raised at its end.
+    """
     global _held, _due
     with _writing:
         _held += 1

@@ -29,7 +29,8 @@ def comparison():
         "tasks": [row(name, loss, rates) for name, loss in zip(names, (0.5, 1.5), strict=True)],
     }
     base = {**own, "tasks": [row(name, 1.0, rates) for name in names]}
-    return {"baseline": "adamw", "claimed": names, "trials": 64, "seeds": 3, "rules": {"lion": own, "adamw": base}}
+    rules = {"lion": own, "adamw": base}
+    return {"baseline": "adamw", "claimed": names, "too_few": "", "trials": 64, "seeds": 3, "rules": rules}
 
 
 def test_a_card_says_what_a_comparison_found():
@@ -43,6 +44,13 @@ def test_a_card_says_what_a_comparison_found():
     assert made["step time / AdamW's"] == 2.0
     assert made["judged on"] == "2 tasks of 2 data sets, batches of 32 to 64, 64 settings and 3 seeds each"
     assert "judged" in cards.card(load("sgd"), comparison())
+
+
+def test_the_card_from_a_pilot_has_no_interval():
+    made = cards.card(load("lion"), {**comparison(), "too_few": "7 of 8 tasks"})
+    assert made["loss / tuned AdamW's"] == made["loss / tuned AdamW's, up to 5k weights"] == "0.900"
+    assert made["with ten times as many weights"] == "+10.0%"
+    assert made["a pilot"] == "it has 7 of 8 tasks: too few to say which is better"
 
 
 @pytest.fixture

@@ -148,7 +148,6 @@ def test_a_life_does_not_depend_on_the_devices_or_its_company():
     np.testing.assert_array_equal(run(candidates, few).final, finals[2].final[4:7])
 
 
-@pytest.mark.slow
 def test_eight_devices_too(tmp_path):
     code = (
         "import os, sys; os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=8'\n"

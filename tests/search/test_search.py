@@ -244,7 +244,7 @@ def shown(directory):
 
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
-    words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--programs", "250", "--preset", "demo"]
+    words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--programs", "350", "--preset", "demo"]
     whole = command(*words, "--out", str(tmp_path / "whole"), "--workers", "1")
     log, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, log
@@ -253,7 +253,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     resume = []
     for stop in (signal.SIGKILL, signal.SIGINT):
         process = command(
-            *words[:2], "--programs", "250", *resume, "--out", str(tmp_path / "cut"), *(() if resume else words[2:4])
+            *words[:2], "--programs", "350", *resume, "--out", str(tmp_path / "cut"), *(() if resume else words[2:4])
         )
         deadline = time.monotonic() + 120
         begun = _programs(tmp_path / "cut")
@@ -266,7 +266,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
         assert time.monotonic() - sent < 10
         assert process.returncode == (130 if stop == signal.SIGINT else -stop)
         resume = ["--resume"]
-    last = command("discover", "symbolic", "--programs", "250", "--resume", "--out", str(tmp_path / "cut"))
+    last = command("discover", "symbolic", "--programs", "350", "--resume", "--out", str(tmp_path / "cut"))
     log, _ = last.communicate(timeout=300)
     assert last.returncode == 0, log
     assert shown(tmp_path / "cut") == shown(tmp_path / "whole")

@@ -94,8 +94,8 @@ def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
 
 def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
     config = Symbolic(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
-    discover(METHOD, config, tmp_path / "a", bound=19, resources=Workers(1))
-    for programs in (13, 19):
+    discover(METHOD, config, tmp_path / "a", bound=31, resources=Workers(1))
+    for programs in (13, 31):
         again = (tmp_path / "b").exists()
         discover(METHOD, config, tmp_path / "b", bound=programs, resources=Workers(1), resume=again)
     whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
