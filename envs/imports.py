@@ -16,12 +16,13 @@ EXAMPLE_FILES = {"Task": "examples/plain_dict.py", "Environment": "examples/envi
 """Files of the repository that show what a user's own object is, by its class."""
 
 
-def attribute_at(path: str, what: str) -> Any:
+def attribute_at(path: str, what: str, right: str = "") -> Any:
     """Return the object at ``module:attribute``.
 
     Args:
         path: the import path.
         what: what the object is called in messages.
+        right: what messages say the object must be, if they do.
 
     Raises:
         RulesmithError: it cannot be imported.
@@ -30,7 +31,9 @@ def attribute_at(path: str, what: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise RulesmithError(f"{what} {path!r} cannot be imported: {error}") from None
+        raise RulesmithError(
+            f"{what} {path!r} cannot be imported: {error}{right and f'; it must be {right}'}"
+        ) from None
 
 
 def imported(path: str, kind: type[_Kind], what: str) -> _Kind:
@@ -44,14 +47,14 @@ def imported(path: str, kind: type[_Kind], what: str) -> _Kind:
     Raises:
         RulesmithError: it cannot be imported, or is of another class.
     """
-    found = attribute_at(path, what)
+    right = f"a rulesmith.{kind.__name__}, as in {EXAMPLE_FILES[kind.__name__]}"
+    found = attribute_at(path, what, right)
     try:
         made: Any = found() if callable(found) and not isinstance(found, kind) else found
     except TypeError as error:
-        raise RulesmithError(f"{what} {path!r} cannot be made by calling it: {error}") from None
+        raise RulesmithError(f"{what} {path!r} cannot be made by calling it: {error}; it must be {right}") from None
     if not isinstance(made, kind):
-        example = EXAMPLE_FILES[kind.__name__]
-        raise RulesmithError(f"{path!r} is a {type(made).__name__}, not a rulesmith.{kind.__name__}, as in {example}")
+        raise RulesmithError(f"{path!r} is a {type(made).__name__}, not {right}")
     return made
 
 

@@ -129,9 +129,11 @@ class Task:
                 f"evaluation, draw and stateful belong to a task from init and loss; see {EXAMPLE_FILES['Task']}"
             )
         if self.loss is None:
-            raise self.fault("loss is missing")
+            raise self.fault(f"loss is missing; see {EXAMPLE_FILES['Task']}")
         if (self.splits is None) == (self.draw is None):
-            raise self.fault("give splits, the data, or draw, a function of a key to a batch")
+            raise self.fault(
+                f"give splits, the data, or draw, a function of a key to a batch; see {EXAMPLE_FILES['Task']}"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what other processes need of the task: not the data that this one has read."""

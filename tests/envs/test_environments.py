@@ -142,7 +142,11 @@ def test_evaluation_is_the_return_of_whole_episodes():
         ("grid/smal", {}, "did you mean 'grid/small'"),
         ("grid/small", {"backend": "spring"}, "no option 'backend'"),
         ("MNISTBandit-bsuite", {}, "no environment"),
-        ("nowhere:env", {}, "cannot be imported"),
+        (
+            "nowhere:env",
+            {},
+            "No module named 'nowhere'; it must be a rulesmith.Environment, as in examples/environment.py",
+        ),
         ("math:pi", {}, "float, not a rulesmith.Environment"),
     ],
 )

@@ -81,7 +81,7 @@ def test_tasks_by_import_path_and_errors(tmp_path, monkeypatch):
     assert find(["mine:task"])[0].name == "iris-mlp-2k"
     for name, says in [
         ("mine:x", "int, not a rulesmith.Task"),
-        ("nowhere:x", "cannot be imported"),
+        ("nowhere:x", "cannot be imported: .*; it must be a rulesmith.Task, as in examples/plain_dict.py"),
         ("iris-mpl-2k", "did you mean 'iris-mlp-2k'"),
     ]:
         with pytest.raises(RulesmithError, match=says):
