@@ -245,10 +245,11 @@ def shown(directory):
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--programs", "350", "--preset", "demo"]
-    whole = command(*words, "--out", str(tmp_path / "whole"), "--workers", "1")
+    whole = command(*words, "--out", str(tmp_path / "the whole"), "--workers", "1")
     log, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, log
     assert "best" in log
+    assert f"rulesmith show '{tmp_path / 'the whole'}'" in log  # what is printed can be pasted
     rng = random.Random(5)
     resume = []
     for stop in (signal.SIGKILL, signal.SIGINT):
@@ -269,7 +270,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     last = command("discover", "symbolic", "--programs", "350", "--resume", "--out", str(tmp_path / "cut"))
     log, _ = last.communicate(timeout=300)
     assert last.returncode == 0, log
-    assert shown(tmp_path / "cut") == shown(tmp_path / "whole")
+    assert shown(tmp_path / "cut") == shown(tmp_path / "the whole")
 
 
 def _programs(directory):
