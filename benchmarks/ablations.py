@@ -132,9 +132,9 @@ def main(
         for name, (changes, patches) in chosen.items():
             with tempfile.TemporaryDirectory() as folder:
                 rows, tried = searched(replace(STANDARD, seed=seed, **changes), patches, budget, folder)
-            best = {name: rows[0].program}
+            best = {name: rows[0].programs}
             if name == FULL:
-                best[FUNNEL] = rows[int(np.argmin(choosing([row.program for row in rows])))].program
+                best[FUNNEL] = rows[int(np.argmin(choosing([row.programs for row in rows])))].program
             for label, program in best.items():
                 row = {"programs": tried, "search": own([program], (100, 101))[0]}
                 row["selection"] = judging([program], (100, 101))[0]

@@ -27,16 +27,16 @@ def seconds(function, repeats=9):
 
 def mutation():
     """Mutate, validate, digest, on one core: at least 5,000 a second."""
-    from rulesmith import Program
+    from rulesmith.programs.parts import Programs
     from rulesmith.search.methods.symbolic import WARM_START
     from rulesmith.search.mutation import Limits, mutate
 
-    rng, start = random.Random(0), Program.parse(WARM_START)
+    rng, start = random.Random(0), Programs.parse(WARM_START)
     population, checked, began = [start], 0, time.perf_counter()
     while checked < 20_000:
         mutant = mutate(population[int(rng.random() * len(population))], rng, Limits())
         checked += 1 + mutant.refused
-        population = [*population[-99:], mutant.program] if checked % 7 == 0 else population
+        population = [*population[-99:], mutant.programs] if checked % 7 == 0 else population
     rate = checked / (time.perf_counter() - began)
     print(f"mutate, validate, digest: {rate:,.0f} a second ({rate / 62:.0f} times the 62 of the public code)")
 

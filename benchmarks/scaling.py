@@ -17,11 +17,11 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_paralleli
 
 import jax
 import numpy as np
-from rulesmith import Program
 from rulesmith.envs.tasks import find
 from rulesmith.meta.fitness import RUNS
 from rulesmith.meta.training import Trainer
-from rulesmith.programs.fingerprint import examine
+from rulesmith.programs.fingerprint import examine_all
+from rulesmith.programs.parts import Programs
 from rulesmith.search.archive import Entry
 from rulesmith.search.method import discover
 from rulesmith.search.methods.symbolic import METHOD, WARM_START
@@ -30,7 +30,7 @@ from rulesmith.search.program_store import ProgramStore
 from rulesmith.search.strategies.evolution import EvolutionState
 from rulesmith.search.strategies.program_strategies import program_strategy
 
-START = Program.parse(WARM_START)
+START = Programs.parse(WARM_START)
 
 
 def clocked(function):
@@ -69,7 +69,7 @@ def population():
         state = EvolutionState((Entry(first, 1.0),) * members, (), members)
 
         def breed(strategy=strategy, state=state):
-            return [examine(child.program) for child in strategy.ask(state, jax.random.key(1))]
+            return [examine_all(child.programs) for child in strategy.ask(state, jax.random.key(1))]
 
         seconds[members] = clocked(breed) / config.batch
         print(f"population of {members:,}: {1e3 * seconds[members]:.2f} ms to breed, check and fingerprint a program")
@@ -84,9 +84,9 @@ def shares():
             discover(METHOD, METHOD.preset("standard").config, run, bound=1_000)
         with ProgramStore.open(run) as store:
             count = store.counts()["programs"]
-            unlike = {c.digest: (c.program, len(score.losses)) for c, score in store.candidates()}
+            unlike = {c.digest: (c.programs, len(score.losses)) for c, score in store.candidates()}
     # Of programs with one fingerprint the first was trained.
-    tried = Counter({examine(program)[0]: number for program, number in unlike.values()}.values())
+    tried = Counter({examine_all(program)[0]: number for program, number in unlike.values()}.values())
     pilot = sum(tried.values()) / count
     most = max(tried)
     by_task = [sum(n for number, n in tried.items() if number > i) / count for i in range(most)]

@@ -4,6 +4,7 @@ import functools
 from dataclasses import dataclass, field, replace
 
 from rulesmith.programs import ProgramError
+from rulesmith.programs.parts import Programs
 from rulesmith.programs.program import number_temporaries
 from rulesmith.search.mutation import MUTATIONS, Mutant, checked, mutate
 from rulesmith.search.strategies.evolution import EvolutionState, RegularizedEvolution
@@ -42,11 +43,11 @@ class Crossover(RegularizedEvolution):
     def breed(self, parent, members, rng):
         """Return a mutant or a cross."""
         if rng.random() < 0.3:
-            first, second = parent.program, self.winner(members, rng).program
+            first, second = parent.programs.parts[0][1], self.winner(members, rng).programs.parts[0][1]
             cut, join = (int(rng.random() * (len(p.statements) + 1)) for p in (first, second))
             statements = first.statements[:cut] + second.statements[join:]
             try:
-                child = number_temporaries(replace(second, statements=statements))
+                child = Programs.of(number_temporaries(replace(second, statements=statements)))
                 return Mutant(child, checked(child, self.limits), "crossover", 0)
             except ProgramError:
                 pass
@@ -89,7 +90,7 @@ class Adaptive(RegularizedEvolution):
     def breed(self, parent, members, rng):
         """Return a mutant by a kind that has worked, or by any where that kind finds nothing to change."""
         try:
-            return mutate(parent.program, rng, self.limits, (rng.choices(MUTATIONS, self.shares)[0],))
+            return mutate(parent.programs, rng, self.limits, dict(zip(MUTATIONS, self.shares, strict=True)))
         except ProgramError:
             return super().breed(parent, members, rng)
 
@@ -104,9 +105,9 @@ class Adaptive(RegularizedEvolution):
         return AdaptiveState(**vars(super().tell(state, candidates, feedback)), tried=tried, better=better)
 
 
-def varied(made, config, start):
+def varied(made, config, start, limits):
     """Return a variation of the evolution that a config describes."""
-    return made(**vars(PROGRAM_STRATEGIES["evolution"](config, start)))
+    return made(**vars(PROGRAM_STRATEGIES["evolution"](config, start, limits)))
 
 
 IDEAS = {

@@ -27,10 +27,10 @@ import numpy as np
 
 from ..envs.tasks import Task, find, task_name
 from ..envs.tasks.checks import check_yardstick
-from ..programs import Program, ProgramError, rule_file
-from ..programs.interpreter import encode
+from ..programs import ProgramError, rule_file
+from ..programs.parts import Programs
 from .score import Score
-from .training import Trainer, programs_at_once
+from .training import Trainer, encoded, programs_at_once
 from .tuning import baseline, ranges_of, tune
 
 RUNS = 6
@@ -150,12 +150,12 @@ class Fitness:
     def _trainer(self, name: str) -> Trainer:
         return _trainer(self._task(name), self.protocol.memory)
 
-    def __call__(self, program: Program, reference: AdamWReference, leader: Leader | None = None) -> Score:
+    def __call__(self, program: Programs, reference: AdamWReference, leader: Leader | None = None) -> Score:
         """Return the program's score; never raises for what a program does."""
         return self.scores([program], reference, leader)[0]
 
     def scores(
-        self, programs: Sequence[Program], reference: AdamWReference, leader: Leader | None = None
+        self, programs: Sequence[Programs], reference: AdamWReference, leader: Leader | None = None
     ) -> list[Score]:
         """Return the programs' scores; never raises for what a program does.
 
@@ -184,7 +184,7 @@ class Fitness:
                 losses = dict(zip(group, self._tried(programs, {i: waiting.pop(i) for i in group}), strict=True))
         return [scores[i] for i in courses]
 
-    def _tried(self, programs: Sequence[Program], trials: dict[int, Trial]) -> np.ndarray:
+    def _tried(self, programs: Sequence[Programs], trials: dict[int, Trial]) -> np.ndarray:
         """Return the validation losses at trials' step sizes, means over seeds: (trials, sizes)."""
         first = next(iter(trials.values()))
         found = self._trainer(first.task).losses_of(
@@ -197,12 +197,12 @@ class Fitness:
         return np.nan_to_num(found[..., 0].mean(axis=2), nan=np.inf)
 
     def _course(
-        self, program: Program, reference: AdamWReference, leader: Leader | None
+        self, program: Programs, reference: AdamWReference, leader: Leader | None
     ) -> Generator[Trial, np.ndarray, Score]:
         """Yield trials, be sent the losses at their step sizes, and return the score."""
         protocol = self.protocol
         try:
-            encode(program.simplified())
+            encoded(program.simplified())
         except ProgramError as error:
             return Score(math.inf, str(error))
         pilot = yield Trial(self._first, PILOT_SIZES, protocol.seeds[:1], protocol.pilot_steps)
@@ -227,7 +227,7 @@ class Fitness:
                     return Score(fitness, f"behind the best after {name}: {fitness:.3f}", losses)
         return Score(reference.fitness(losses), "", losses)
 
-    def measure_pilot(self, program: Program) -> Measured:
+    def measure_pilot(self, program: Programs) -> Measured:
         """Return a program's loss in the pilot and the best step size there; infinite if it diverges."""
         trial = Trial(self._first, PILOT_SIZES, self.protocol.seeds[:1], self.protocol.pilot_steps)
         losses = self._tried([program], {0: trial})[0]
@@ -246,7 +246,9 @@ class Fitness:
         if setting is None:
             trainer = self._trainer(name)
             setting = tune(rule, ranges_of(rule), self._task(name), trials=24, seeds=3, trainer=trainer).setting
-        adamw = rule.program.with_hyperparameters({n: x for n, x in setting.items() if n != "learning_rate"})
+        adamw = Programs.of(rule.program).with_hyperparameters(
+            {n: x for n, x in setting.items() if n != "learning_rate"}
+        )
         # Its update has a root mean square of about 1, less where gradients disagree.
         sizes = tuple(setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-5, 4))
         losses = self._tried([adamw], {0: Trial(name, sizes, self.protocol.seeds)})[0]

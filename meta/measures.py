@@ -60,9 +60,9 @@ def watch(task: Task, make: MakeTransform, start: Start, rate: Array, key: Any) 
     def body(carry: Any, i: Array) -> tuple[Any, tuple[Array, Array]]:
         weights, extra, state = carry
         now = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps))
-        transform = make(lambda _: now, jnp.int32(steps))
-        gradients, extra = step_gradients(task, start, weights, extra, i, steps)
-        updates, state = transform.update(gradients, state, weights)
+        transform = optax.with_extra_args_support(make(lambda _: now, jnp.int32(steps)))
+        value, gradients, extra = step_gradients(task, start, weights, extra, i, steps)
+        updates, state = transform.update(gradients, state, weights, value=value)
         size = _rms(updates) / _rms(weights)
         moved = optax.tree.sum(jax.tree.map(lambda u, g: jnp.sum(u * g < 0), updates, gradients))
         against = jnp.asarray(moved / optax.tree.sum(jax.tree.map(lambda g: jnp.sum(g != 0), gradients)))

@@ -27,8 +27,8 @@ from jaxtyping import Array, Float32
 from ..envs.tasks import Task
 from ..programs import Program
 from ..programs.interpreter import Capacity, Code, InterpreterState, encode, interpret
+from ..programs.parts import Programs
 from ..programs.rule import Rule
-from ..programs.vocabulary import FUNCTIONS
 
 PROBE = 6
 """Steps that measure a rule's update before a run in relative step sizes."""
@@ -56,11 +56,16 @@ def maker(rule: Rule | Factory, options: Mapping[str, Any], task: Task) -> MakeT
     return lambda rate, _: factory(rate, **options)
 
 
-def _forget(state: Any, fresh: Array) -> Any:
-    """Return an optimizer's state as it was at the start where `fresh`; it was all zeros then."""
+def _begun_again(state: Any, first: Any, fresh: Array) -> Any:
+    """Return an optimizer's state as it was at the start where `fresh`; `first` is what `_first` gave then."""
     if isinstance(state, InterpreterState):
-        return state._replace(count=_forget(state.count, fresh), slots=_forget(state.slots, fresh))
-    return jax.tree.map(lambda x: jnp.where(fresh, jnp.zeros_like(x), x), state)
+        return state.begun_again(first, fresh)
+    return jax.tree.map(lambda x, start: jnp.where(fresh, start, x), state, first)
+
+
+def _first(state: Any) -> Any:
+    """Return what is to be kept of an optimizer's first state to come back to it."""
+    return state.states() if isinstance(state, InterpreterState) else state
 
 
 class Start(NamedTuple):
@@ -79,8 +84,8 @@ class Start(NamedTuple):
     key: Array
 
 
-def step_gradients(task: Task, start: Start, weights: Any, extra: Any, i: Array, steps: Any) -> tuple[Any, Any]:
-    """Return the gradients of a step's training loss, and the model's new state.
+def step_gradients(task: Task, start: Start, weights: Any, extra: Any, i: Array, steps: Any) -> tuple[Any, Any, Any]:
+    """Return a step's training loss, its gradients, and the model's new state.
 
     Args:
         task: gives the loss and the data.
@@ -92,7 +97,8 @@ def step_gradients(task: Task, start: Start, weights: Any, extra: Any, i: Array,
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(start.key), i + PROBE)
     batch = task.batch(start.rows[i % steps])
-    return jax.grad(task.training_loss, has_aux=True)(weights, extra, batch, key)
+    (loss, new), gradients = jax.value_and_grad(task.training_loss, has_aux=True)(weights, extra, batch, key)
+    return loss, gradients, new
 
 
 def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative: Array, steps: Array) -> Any:
@@ -100,7 +106,7 @@ def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative:
 
     Args:
         task: gives the loss and the training data.
-        make: function of (learning rate schedule, total steps) to the optax transform; its state starts as zeros.
+        make: function of (learning rate schedule, total steps) to the optax transform.
         start: initial weights, and what each step needs.
         scale: the learning rate at the first step; if `relative`, the updates' root mean square there.
         relative: whether to measure the updates first.
@@ -112,10 +118,10 @@ def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative:
         weights, extra, state, scale = carry
         probing = i < 0
         rate = jnp.where(probing, 1.0, scale * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps)))
-        transform = make(lambda _: rate, steps)
-        state = _forget(state, i == 0)
-        gradients, new = step_gradients(task, start, weights, extra, i, steps)
-        updates, state = transform.update(gradients, state, weights)
+        transform = optax.with_extra_args_support(make(lambda _: rate, steps))
+        state = _begun_again(state, first, i == 0)
+        loss, gradients, new = step_gradients(task, start, weights, extra, i, steps)
+        updates, state = transform.update(gradients, state, weights, value=loss)
         squares = sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates))
         scale = jnp.where(i == -1, scale / jnp.sqrt(squares / size), scale)
         weights = jax.tree.map(lambda w, u: jnp.where(probing, w, w + u), weights, updates)
@@ -123,8 +129,9 @@ def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative:
         return weights, extra, state, scale
 
     state = make(lambda _: scale, steps).init(start.weights)
-    first = jnp.where(relative, -PROBE, 0)
-    weights, extra, _, _ = jax.lax.fori_loop(first, steps, body, (start.weights, start.extra, state, scale))
+    first = _first(state)
+    begin = jnp.where(relative, -PROBE, 0)
+    weights, extra, _, _ = jax.lax.fori_loop(begin, steps, body, (start.weights, start.extra, state, scale))
     return weights, extra
 
 
@@ -158,7 +165,7 @@ class Trainer:
         # Runs of small networks share the interpreter's overhead if run together; large ones only fill a CPU's caches.
         together = programs > 1 or task.parameters < 10_000 or jax.default_backend() != "cpu"
         self._map = jax.vmap if together else _one_by_one
-        each = self._run_code
+        each = self._run_codes
         self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
 
     @functools.cached_property
@@ -183,11 +190,11 @@ class Trainer:
 
         return self._map(run)(seeds, scales)
 
-    def _run_code(self, code: Code, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
+    def _run_codes(self, codes: dict[str, Code], seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
         heavy, classes = self.programs == 1, self.task.functions.leaf_classes
 
         def make(rate: Callable[[Array], Array], total: Any) -> optax.GradientTransformation:
-            return interpret(code, rate, total, heavy=heavy, leaf_classes=classes)
+            return interpret(codes, rate, total, heavy=heavy, leaf_classes=classes)
 
         return self._run(make, seeds, scales, relative, steps)
 
@@ -202,9 +209,7 @@ class Trainer:
 
     def interprets(self, rule: Rule) -> bool:
         """Tell whether a rule is cheaper interpreted than compiled here."""
-        if "all" not in rule.programs or self.task.steps * self.task.parameters > INTERPRET_BELOW:
-            return False
-        return light(rule.program)
+        return self.task.steps * self.task.parameters <= INTERPRET_BELOW and light(Programs.of(rule.programs))
 
     def losses(
         self,
@@ -233,8 +238,8 @@ class Trainer:
         """
         rule = Rule.of(rule) if isinstance(rule, Program) else rule
         if isinstance(rule, Rule) and (self.interprets(rule) if interpreted is None else interpreted):
-            program = rule.program.with_hyperparameters(hyperparameters)
-            return self.losses_of([program], [scales], seeds, relative=relative, steps=steps)[0]
+            programs = Programs.of(rule.programs).with_hyperparameters(hyperparameters)
+            return self.losses_of([programs], [scales], seeds, relative=relative, steps=steps)[0]
         names = tuple(sorted(hyperparameters))
         train = functools.partial(self._compiled(rule, names), [hyperparameters[name] for name in names])
         return self._in_parts(_alone(train), np.array(scales, np.float32)[None], seeds, relative, steps)[0]
@@ -283,33 +288,41 @@ class Trainer:
 
     def losses_of(
         self,
-        programs: Sequence[Program],
+        rules: Sequence[Programs],
         scales: Sequence[Sequence[float]],
         seeds: Sequence[int],
         *,
         relative: bool = False,
         steps: int | None = None,
-    ) -> Float32[np.ndarray, "programs scales seeds 2"]:
-        """Return the losses of interpreted programs, each at its own scales, the same number for each; see `losses`.
+    ) -> Float32[np.ndarray, "rules scales seeds 2"]:
+        """Return the losses of interpreted rules, each at its own scales, the same number for each; see `losses`.
 
         Raises:
             ProgramError: a program is too long for the interpreter.
         """
         wanted = np.array(scales, np.float32)
         found = np.empty((*wanted.shape, len(seeds), 2), np.float32)
-        together = [i for i, program in enumerate(programs) if self.programs == 1 or light(program)]
-        for i in sorted(set(range(len(programs))) - set(together)):
-            found[i] = self.losses(programs[i], scales[i], seeds, relative=relative, steps=steps, interpreted=False)
-        for begin in range(0, len(together), self.programs):
-            part = together[begin : begin + self.programs]
-            padded = part + part[-1:] * (self.programs - len(part))
-            codes = [encode(programs[i].simplified(), self.capacity) for i in padded]
-            if self.programs == 1:
-                call = _alone(functools.partial(self._interpreted, codes[0]))
+        short = [each.simplified() for each in rules]
+        if self.programs == 1:
+            for i, each in enumerate(short):
+                call = _alone(functools.partial(self._interpreted, encoded(each, self.capacity)))
+                found[i] = self._in_parts(call, wanted[i : i + 1], seeds, relative, steps)[0]
+            return found
+        groups: dict[int, list[int]] = {}  # by number of programs: light rules, which are vmapped
+        for i, each in enumerate(short):
+            if light(each):
+                groups.setdefault(len(each.parts), []).append(i)
             else:
+                rule = Rule("heavy", dict(each.parts))
+                found[i] = self.losses(rule, scales[i], seeds, relative=relative, steps=steps, interpreted=False)
+        for group in groups.values():
+            for begin in range(0, len(group), self.programs):
+                part = group[begin : begin + self.programs]
+                padded = part + part[-1:] * (self.programs - len(part))
+                codes = [encoded(short[i], self.capacity) for i in padded]
                 stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *codes)
                 call = functools.partial(self._interpreted, stacked)
-            found[part] = self._in_parts(call, wanted[padded], seeds, relative, steps)[: len(part)]
+                found[part] = self._in_parts(call, wanted[padded], seeds, relative, steps)[: len(part)]
         return found
 
     def _in_parts(
@@ -338,9 +351,18 @@ def _alone(call: Callable[..., Array]) -> Callable[..., Array]:
     return lambda data, scales, *rest: call(data, scales[0], *rest)[None]
 
 
-def light(program: Program) -> bool:
-    """Tell whether a program has no heavy function."""
-    return not any(FUNCTIONS[s.function].heavy for s in program.statements)
+def light(programs: Programs) -> bool:
+    """Tell whether a rule's programs have no heavy function."""
+    return not programs.calls(lambda function: function.heavy)
+
+
+def encoded(programs: Programs, capacity: Capacity = Capacity()) -> dict[str, Code]:  # noqa: B008
+    """Return a rule's programs as data, by class of leaves.
+
+    Raises:
+        ProgramError: a program is too long for the interpreter.
+    """
+    return {label: encode(program, capacity) for label, program in programs.parts}
 
 
 def _one_by_one(run: Callable[..., Array]) -> Callable[..., Array]:

@@ -7,6 +7,7 @@ state too if no later update can depend on it. The digest hashes that graph, and
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections import Counter
@@ -14,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .errors import ProgramError
-from .folding import fold, overflows
-from .program import Operand, Program, Statement, number_temporaries, shapes_after
-from .vocabulary import ELSEWHERE, FUNCTIONS, INPUT_SHAPES, NUMBERS, SHAPES, SIZES, Kind, Shape
+from .folding import fold, overflows, single
+from .program import Operand, Program, Slot, Statement, number_temporaries, shapes_after
+from .vocabulary import ELSEWHERE, FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
 
 Node = tuple[object, ...]
 """``(function, *argument ids)``, ``("literal", value)``, ``("input", name)`` or ``("state", name)``."""
@@ -50,7 +51,7 @@ def questions(program: Program) -> list[str]:
     """Return what to ask about a valid program, a line each: states that may have been meant as inputs."""
     inputs = program.dialect.inputs
     asked = []
-    for name, _ in program.states:
+    for name, *_ in program.states:
         meant = ELSEWHERE[program.kind].get(name.lower())
         if meant is not None:
             hint = f"the {inputs[meant]} is called {meant!r}" if meant else f"the inputs are {', '.join(inputs)}"
@@ -95,7 +96,7 @@ class Graph:
             return add(_FLOAT.pack(value), ("literal", value))
 
         bound: dict[str, int] = {}
-        states = dict(program.states)
+        states = program.shapes
         for name in program.inputs:
             node: Node = ("state" if name in states else "input", name)
             bound[name] = add(node, node)
@@ -184,8 +185,14 @@ def _seed(*parts: str) -> int:
 
 _SEEDS = {name: _seed("function", name) for name in FUNCTIONS}
 _INPUT_SEEDS = {name: _seed("input", name) for name in (*INPUT_SHAPES, *SIZES)}
-_STATE_SEEDS = {shape: _seed("state", shape.label) for shape in SHAPES.values()}
 _LITERAL_SEED = _seed("literal")
+
+
+@functools.cache
+def _state_seed(shape: Shape, start: float | str) -> int:
+    first = () if start == 0.0 else (start if isinstance(start, str) else repr(single(start)),)
+    return _seed("state", shape.label, *first)
+
 
 _Entry = tuple[int, int, tuple[int, ...], bool]  # a node, its function's seed, its arguments, whether they commute
 
@@ -197,11 +204,12 @@ def digest(program: Program) -> str:
     value in terms of the others, until a round tells no more states apart than the one before: then two states are
     equal exactly if no step can tell them apart (Moore's partition refinement).
     """
-    return _digest(Graph.of(program, defaults=True), dict(program.states))
+    return _digest(Graph.of(program, defaults=True), program.states)
 
 
-def _digest(graph: Graph, shapes: dict[str, Shape]) -> str:
+def _digest(graph: Graph, states: tuple[Slot, ...]) -> str:
     nodes = graph.nodes
+    seeds = {slot.name: _state_seed(slot.shape, slot.start) for slot in states}
     hashes = [0] * len(nodes)
     entries: list[_Entry] = []
     slots: list[tuple[int, int]] = []
@@ -214,7 +222,7 @@ def _digest(graph: Graph, shapes: dict[str, Shape]) -> str:
         elif name == "input":
             hashes[i] = _INPUT_SEEDS[node[1]]  # pyright: ignore[reportArgumentType]
         elif name == "state":
-            hashes[i] = _STATE_SEEDS[shapes[node[1]]]  # pyright: ignore[reportArgumentType]
+            hashes[i] = seeds[node[1]]  # pyright: ignore[reportArgumentType]
             slots.append((i, graph.states[node[1]]))  # pyright: ignore[reportArgumentType]
         else:
             entries.append((i, _SEEDS[name], node[1:], name in _COMMUTES))  # pyright: ignore[reportArgumentType]
@@ -319,13 +327,13 @@ def lift(program: Program) -> Program:
     return replace(program, hyperparameters=hyperparameters, statements=statements, returns=returns)
 
 
-def with_weight_decay(program: Program) -> Program:
-    """Return the program with the literal that multiplies the weights as the hyperparameter `weight_decay`.
+def with_weight_decay(program: Program, name: str = "weight_decay") -> Program:
+    """Return the program with the literal that multiplies the weights as a hyperparameter of that name.
 
     The program is returned as it is where there is no such term: where the update is not a sum, perhaps scaled, of
     which one summand is the weights times a positive literal.
     """
-    if program.kind != "update" or "weight_decay" in dict(program.hyperparameters):
+    if program.kind != "update" or name in dict(program.hyperparameters):
         return program
     current: dict[str, int] = {}  # by variable: the statement that set it last
     sources: list[list[int | None]] = []  # by statement: for each operand the statement that set it
@@ -368,13 +376,13 @@ def with_weight_decay(program: Program) -> Program:
     update = program.returns[0]
     found = summands(current.get(update) if isinstance(update, str) else None)
     taken = program.input_names | {statement.target for statement in program.statements}
-    if len(found) != 1 or "weight_decay" in taken:
+    if len(found) != 1 or name in taken:
         return program
     (i, place), statements = found[0], list(program.statements)
     operands = list(statements[i].operands)
-    value, operands[place] = operands[place], "weight_decay"
+    value, operands[place] = operands[place], name
     statements[i] = statements[i]._replace(operands=tuple(operands))
-    hyperparameters = (*program.hyperparameters, ("weight_decay", value))
+    hyperparameters = (*program.hyperparameters, (name, value))
     return replace(program, hyperparameters=hyperparameters, statements=tuple(statements))  # pyright: ignore
 
 
@@ -385,6 +393,7 @@ class Summary(NamedTuple):
         digest: see `Program.digest`.
         length: statements that reach an update.
         cost: time of one step for one weight, in multiplications.
+        called: the functions of those statements.
         reads: inputs that reach an update.
         overflows: whether a constant is beyond float32's range, as ``exp(1000)`` is.
     """
@@ -392,6 +401,7 @@ class Summary(NamedTuple):
     digest: str
     length: int
     cost: int
+    called: tuple[str, ...]
     reads: frozenset[str]
     overflows: bool
 
@@ -405,10 +415,12 @@ def summarize(program: Program) -> Summary:
     check(program)
     graph = Graph.of(program, defaults=True)
     words = [graph.nodes[i] for i in graph.live]
-    called = [FUNCTIONS[word[0]].cost for word in words if word[0] not in _LEAVES]  # pyright: ignore[reportArgumentType]
+    called = tuple(sorted(str(word[0]) for word in words if word[0] not in _LEAVES))
+    cost = sum(FUNCTIONS[name].cost for name in called)
     reads = frozenset(word[1] for word in words if word[0] == "input")
-    mark = _digest(graph, dict(program.states))
-    return Summary(mark, len(called), sum(called), reads, any(_overflows(graph, word) for word in words))  # pyright: ignore
+    mark = _digest(graph, program.states)
+    overflowing = any(_overflows(graph, word) for word in words)
+    return Summary(mark, len(called), cost, called, reads, overflowing)  # pyright: ignore[reportArgumentType]
 
 
 def _overflows(graph: Graph, node: Node) -> bool:

@@ -43,7 +43,7 @@ def plan(program: Program) -> list[PlannedStatement]:
 
     Division and powers of plain Python numbers are calls of `jax.numpy`: Python's own operators raise on 1.0 / 0.0.
     """
-    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | dict(program.states)
+    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | program.shapes
     numbers = {*NUMBERS, *SIZES, *(name for name, _ in program.hyperparameters)}
     steps = []
     for target, function, operands in program.statements:
@@ -105,7 +105,7 @@ def limits(program: Program) -> dict[str, tuple[float, float]]:
 
 def leaf_program(program: Program) -> LeafProgram:
     """Return a program as `transform.transform` takes it."""
-    slots = {slot.name: slot.shape.label for slot in program.states}
+    slots = {slot.name: (slot.shape.label, slot.start) for slot in program.states}
     names = tuple(name for name, _ in program.hyperparameters)
     return LeafProgram(update_function(program), reads(program), slots, names, looks_at_axes(program))
 

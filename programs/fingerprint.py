@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from .compiler import has_tree_functions
 from .folding import ELEMENTWISE, SHAPED, single
+from .parts import Programs, digest_of
 from .program import Operand, Program
 from .vocabulary import NUMBERS
 
@@ -48,6 +50,7 @@ _INPUTS: dict[str, Callable[[np.ndarray, np.ndarray, float, int], dict[str, Any]
         "lr": lr,
         "t": step + 1.0,
         "progress": step / _TOTAL,
+        "loss": 2.3 / (step + 1),
     },
     # The weights here have the size of log ratios and advantages.
     "drift": lambda weights, gradient, lr, step: {
@@ -60,13 +63,22 @@ _INPUTS: dict[str, Callable[[np.ndarray, np.ndarray, float, int], dict[str, Any]
 """For each kind of program, the function that gives its inputs at a step."""
 
 
-def updates(program: Program, learning_rate: float = _RATE) -> np.ndarray:
-    """Return the program's updates (or drifts) over the fixed steps, float64, (steps, leaves, cols, rows)."""
-    slots: list[Any] = [np.zeros_like(_WEIGHTS[0]) for _ in program.states]
+def updates(program: Program, learning_rate: float = _RATE, sign: float = 1.0) -> np.ndarray:
+    """Return the program's updates (or drifts) over the fixed steps, float64, (steps, leaves, cols, rows).
+
+    Args:
+        program: the program.
+        learning_rate: of the first step.
+        sign: -1 takes the opposite of all weights and gradients.
+    """
+    first = sign * _WEIGHTS[0]
+    slots: list[Any] = [
+        first if slot.start == "w" else np.full_like(first, single(float(slot.start))) for slot in program.states
+    ]
     results = []
     fixed = _CONSTANTS | {name: single(value) for name, value in program.hyperparameters}
     with np.errstate(all="ignore"):
-        for step, (weights, gradient) in enumerate(zip(_WEIGHTS, _GRADIENTS, strict=True)):
+        for step, (weights, gradient) in enumerate(zip(sign * _WEIGHTS, sign * _GRADIENTS, strict=True)):
             bound: dict[str, np.ndarray | float] = dict(fixed)
             bound.update(_INPUTS[program.kind](weights, gradient, learning_rate / (step + 1), step))
             bound.update(zip((slot.name for slot in program.states), slots, strict=True))
@@ -89,24 +101,44 @@ def fingerprint(program: Program) -> str:
     return examine(program)[0]
 
 
-def proportional_to_learning_rate(program: Program) -> bool:
-    """Tell whether twice the learning rate makes every update twice as large (where it is finite)."""
+def fault(program: Program) -> str:
+    """Return why no search may take a program, or ""; see `examine`."""
     return examine(program)[1]
 
 
-def examine(program: Program) -> tuple[str, bool]:
-    """Return `fingerprint` and `proportional_to_learning_rate`, which share most of their work.
+def examine(program: Program) -> tuple[str, str]:
+    """Return a program's `fingerprint` and its `fault`, which share most of their work.
 
-    A program whose kind has no learning rate counts as proportional.
+    Two faults let a program win by what has nothing to do with training. One whose update is not proportional to the
+    learning rate could put a constant of its own in the rate's place. One whose update does not turn around with
+    weights and gradients pushes all weights the same way, which suits some networks by chance. A drift has neither.
     """
     # Simplified first, with literals as float32: value numbering then merges what is equal in float32.
     short = program.simplified()
-    once, twice = updates(short, _RATE), updates(short, 2 * _RATE)
-    finite = np.isfinite(once) & np.isfinite(twice)
+    once = updates(short)
+    found = "" if program.kind == "drift" else _fault_of(once, updates(short, 2 * _RATE), updates(short, sign=-1.0))
     with np.errstate(all="ignore"):
-        close = bool(np.allclose(2 * once[finite], twice[finite], rtol=1e-5, atol=0))
-        proportional = close or "lr" not in program.dialect.inputs
         mantissa, exponent = np.frexp(once)
         rounded = np.rint(np.nan_to_num(mantissa, nan=2.0, posinf=4.0, neginf=-4.0) * 2.0**_BITS).astype(np.int32)
     mark = hashlib.blake2b(rounded.tobytes() + exponent.astype(np.int16).tobytes(), digest_size=16).hexdigest()
-    return mark, proportional
+    return mark, found
+
+
+def _fault_of(once: np.ndarray, twice: np.ndarray, opposite: np.ndarray) -> str:
+    def close(a: np.ndarray, b: np.ndarray) -> bool:
+        finite = np.isfinite(a) & np.isfinite(b)
+        return bool(np.allclose(a[finite], b[finite], rtol=1e-5, atol=0))
+
+    with np.errstate(all="ignore"):
+        if not close(2 * once, twice):
+            return "the update is not proportional to the learning rate"
+        if not close(-once, opposite):
+            return "the opposite weights and gradients do not give the opposite update"
+    return ""
+
+
+def examine_all(programs: Programs) -> tuple[str, str]:
+    """Return the fingerprint and the fault of a rule's programs; those of one program are its own."""
+    marks, faults = zip(*(examine(program) for _, program in programs.parts), strict=True)
+    same = len(set(marks)) == 1 and not has_tree_functions(programs.parts[0][1].simplified())
+    return digest_of([*marks], same), next(filter(None, faults), "")

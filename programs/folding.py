@@ -144,6 +144,8 @@ SHAPED: dict[str, Callable[..., _Array]] = {
     "rms": lambda x: np.sqrt(np.mean(x * x, axis=(-2, -1), keepdims=True)),
     "row_mean": lambda x: np.mean(x, axis=-2, keepdims=True),
     "col_mean": lambda x: np.mean(x, axis=-1, keepdims=True),
+    "row_max": lambda x: np.max(x, axis=-2, keepdims=True),
+    "col_max": lambda x: np.max(x, axis=-1, keepdims=True),
     "row_norm": lambda x: np.sqrt(np.sum(x * x, axis=-2, keepdims=True)),
     "col_norm": lambda x: np.sqrt(np.sum(x * x, axis=-1, keepdims=True)),
     "orthogonalize": orthogonalize,

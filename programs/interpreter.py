@@ -1,24 +1,24 @@
-"""The interpreter: a program as data, so that one compiled training runs every program.
+"""The interpreter: programs as data, so that one compiled training runs every rule.
 
-`encode` turns a program into `Code`, arrays of fixed size; `interpret` is an optax transform whose rule is a `Code`, so
-that a function jitted over `Code` is compiled once for all programs. All leaves lie end to end in one vector of
-`size` weights, and a register file of shape ``(registers, size)`` holds inputs, literals and intermediate values,
-scalars repeated. That costs memory traffic that compiled code does not have, and saves every compile: on a CPU it is
-the faster way for networks of up to about ten thousand weights.
+`encode` turns a program into `Code`, arrays of fixed size; `interpret` is an optax transform whose rule is a `Code` for
+each class of leaves, so that a function jitted over them is compiled once for all rules of one program, and once for
+all rules of two. The leaves of a class lie end to end in one vector of `size` weights, and a register file of shape
+``(registers, size)`` holds inputs, states, literals and intermediate values, scalars repeated. That costs memory
+traffic that compiled code does not have, and saves every compile: on a CPU it is the faster way for networks of up to
+about ten thousand weights.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float32, Int32
 
 from . import operations
@@ -42,10 +42,11 @@ class Code(NamedTuple):
     Attributes:
         opcodes: function of each statement, by its place in the vocabulary.
         operands: registers that each statement reads, (s, 4); unused entries are 0.
-        targets: register written by each statement.
+        targets: register written by each statement. At the end each state's own register holds its new value.
         length: number of statements.
-        initial: value that each register holds at the start: a literal or 0.
-        returns: registers of the update and of the new states; for an unused state, its own register.
+        initial: value that each register holds at the start: a literal, a state's first value, or 0.
+        weights: whether a state begins at the weights, for each state.
+        update: register of the update.
     """
 
     opcodes: Int32[np.ndarray, " s"]
@@ -53,14 +54,23 @@ class Code(NamedTuple):
     targets: Int32[np.ndarray, " s"]
     length: Int32[np.ndarray, ""]
     initial: Float32[np.ndarray, " r"]
-    returns: Int32[np.ndarray, " 5"]
+    weights: Float32[np.ndarray, " 8"]
+    update: Int32[np.ndarray, ""]
 
 
 class Capacity(NamedTuple):
     """Room for statements and registers; one compile serves all programs that fit."""
 
-    statements: int = 64
-    registers: int = 48
+    statements: int = 72
+    registers: int = 56
+
+
+class _Move(NamedTuple):
+    """A statement with its places known: a function of sources, and the state's register it writes, if it must."""
+
+    function: str
+    sources: tuple[int, ...]
+    state: int | None
 
 
 def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: B008
@@ -69,63 +79,105 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
     Raises:
         ProgramError: the program does not fit the capacity.
     """
-    statements = program.statements
-    if len(statements) > capacity.statements:
-        raise ProgramError(f"{len(statements)} statements; the interpreter has room for {capacity.statements}")
-    slots = [slot.name for slot in program.states]
-    bound = {name: i for i, name in enumerate(program.dialect.inputs)} | _SIZES
-    bound |= {name: _STATE + i for i, name in enumerate(slots)}
     literals: dict[float, int] = {}
     fresh = itertools.count(_POOL)
-    free: list[int] = []
-
-    def literal(value: float) -> int:
-        return literals[value] if value in literals else literals.setdefault(value, next(fresh))
-
-    for name, default in (NUMBERS | dict(program.hyperparameters)).items():
-        if any(name in s.operands for s in statements) or name in program.returns:
-            bound[name] = literal(default)
-    for operand in (*itertools.chain.from_iterable(s.operands for s in statements), *program.returns):
-        if isinstance(operand, float):
-            literal(operand)
-
-    last_use: dict[int, int] = {}  # by value: the last statement that reads it
-    current: dict[str, int] = {}
-    for i, (target, _, operands) in enumerate(statements):
-        for operand in operands:
-            if isinstance(operand, str) and operand in current:
-                last_use[current[operand]] = i
-        current[target] = i
-    for operand in program.returns:
-        if isinstance(operand, str) and operand in current:
-            last_use[current[operand]] = len(statements)
+    moves, update = _moves(program, lambda value: literals.setdefault(value, next(fresh)))
+    if len(moves) > capacity.statements:
+        raise ProgramError(f"{len(moves)} statements; the interpreter has room for {capacity.statements}")
+    first = -len(moves)  # sources below 0 are moves' results, from the first one's
+    last_use = {source: i for i, move in enumerate(moves) for source in move.sources}
+    last_use[update] = len(moves)
     ends: dict[int, list[int]] = {}
-    for value, end in last_use.items():
-        ends.setdefault(end, []).append(value)
-
-    def register(operand: Operand) -> int:
-        return bound[operand] if isinstance(operand, str) else literals[operand]
+    for source, end in last_use.items():
+        if source < 0:
+            ends.setdefault(end, []).append(source)
 
     opcodes = np.zeros(capacity.statements, np.int32)
     reads = np.zeros((capacity.statements, _MAX_OPERANDS), np.int32)
     targets = np.zeros(capacity.statements, np.int32)
+    free: list[int] = []
     home: dict[int, int] = {}
-    for i, (target, function, operands) in enumerate(statements):
+    for i, (function, sources, state) in enumerate(moves):
         opcodes[i] = _OPCODES[function]
-        reads[i, : len(operands)] = [register(operand) for operand in operands]
-        free.extend(home.pop(value) for value in ends.get(i, ()))
-        home[i] = targets[i] = bound[target] = free.pop() if free else next(fresh)
-        if i not in last_use:
-            free.append(home.pop(i))
+        reads[i, : len(sources)] = [home.get(source, source) for source in sources]
+        free.extend(home[source] for source in ends.get(i, ()) if home[source] >= _POOL)
+        if state is None:
+            place = free.pop() if free else next(fresh)
+            if first + i not in last_use:
+                free.append(place)
+        else:
+            place = state
+        home[first + i] = targets[i] = place
     used = next(fresh)
     if used > capacity.registers:
         raise ProgramError(f"the program needs {used} registers; the interpreter has {capacity.registers}")
     initial = np.zeros(capacity.registers, np.float32)
     for value, place in literals.items():
         initial[place] = value
-    returns = [register(operand) for operand in program.returns]
-    returns += range(_STATE + len(slots), _STATE + MAX_STATES)
-    return Code(opcodes, reads, targets, np.int32(len(statements)), initial, np.array(returns, np.int32))  # pyright: ignore
+    weights = np.zeros(MAX_STATES, np.float32)
+    for k, slot in enumerate(program.states):
+        if isinstance(slot.start, str):
+            weights[k] = 1.0
+        else:
+            initial[_STATE + k] = slot.start
+    place = np.int32(home.get(update, update))
+    return Code(opcodes, reads, targets, np.int32(len(moves)), initial, weights, place)  # pyright: ignore
+
+
+def _moves(program: Program, literal: Callable[[float], int]) -> tuple[list[_Move], int]:
+    """Return a program's statements, then those that copy what is left to the states' registers, and the update.
+
+    A source is a register, or below 0 the result of a move: of n moves the first has -n. A statement whose result is a
+    state's new value writes it to the state's register itself, where nothing needs the old value any more.
+    """
+    bound: dict[str, int] = {name: i for i, name in enumerate(program.dialect.inputs)} | _SIZES
+    states = range(_STATE, _STATE + len(program.states))
+    bound |= dict(zip((slot.name for slot in program.states), states, strict=True))
+    for name, default in (NUMBERS | dict(program.hyperparameters)).items():
+        if any(name in s.operands for s in program.statements) or name in program.returns:
+            bound[name] = literal(default)
+
+    def source(operand: Operand) -> Any:
+        return bound[operand] if isinstance(operand, str) else literal(operand)
+
+    # Results are counted from -1 downwards here, since the number of moves is not known yet.
+    count = len(program.statements)
+    rows: list[tuple[str, tuple[int, ...], int | None]] = []
+    for i, (target, function, operands) in enumerate(program.statements):
+        rows.append((function, tuple(map(source, operands)), None))
+        bound[target] = -1 - i
+    update, *new = map(source, program.returns)
+    left: list[tuple[int, int]] = []  # copies to make: (source, state's register)
+    taken: set[int] = set()
+    for state, value in zip(states, new, strict=True):
+        if value == state:
+            continue
+        needed = update == state or any(other == state for other in new)
+        last = max((i for i in range(count) if state in rows[i][1]), default=-1)
+        if value < 0 and value not in taken and not needed and last <= -1 - value:
+            taken.add(value)
+            function, sources, _ = rows[-1 - value]
+            rows[-1 - value] = (function, sources, state)
+        else:
+            left.append((value, state))
+    written = {state for _, state in left}
+
+    def kept(value: int) -> int:
+        """Return a source that holds the value after the copies too."""
+        if value not in written:
+            return value
+        rows.append(("maximum", (value, value), None))
+        return -len(rows)
+
+    update = kept(update)
+    left = [(kept(value), state) for value, state in left]
+    rows += [("maximum", (value, value), state) for value, state in left]
+    total = len(rows)
+
+    def place(value: int) -> int:
+        return value if value >= 0 else -1 - value - total
+
+    return [_Move(f, tuple(map(place, s)), state) for f, s, state in rows], place(update)
 
 
 _WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by_global_norm": operations.clip_to}
@@ -139,31 +191,58 @@ def _mapped(compute: Callable[..., Array], view: LeafView) -> Callable[..., Arra
 
 
 class InterpreterState(NamedTuple):
-    """What an interpreted program keeps between steps.
+    """What interpreted programs keep between steps.
 
     Attributes:
         count: steps done.
-        slots: the program's states; zeros at first, as is `count`.
-        scratch: the register file; literals and sizes stand in it from the start, all else is written in each step.
+        registers: by class of leaves the register file, (registers, size): literals and sizes stand in it from the
+            start, states from step to step; all else is written in each step.
     """
 
     count: Int32[Array, ""]
-    slots: Float32[Array, "4 size"]
-    scratch: Float32[Array, "r size"]
+    registers: dict[str, Array]
+
+    def states(self) -> dict[str, Array]:
+        """Return the states' values by class of leaves, (8, size)."""
+        return {label: held[_STATE : _STATE + MAX_STATES] for label, held in self.registers.items()}
+
+    def begun_again(self, first: dict[str, Array], fresh: Array) -> InterpreterState:
+        """Return the state with the first states where `fresh`, which costs nothing where it is not."""
+
+        def reset(held: Array, rows: Array) -> Array:
+            def one(k: Array, held: Array) -> Array:
+                return jax.lax.dynamic_update_index_in_dim(held, rows[k], _STATE + k, 0)
+
+            return jax.lax.fori_loop(0, jnp.where(fresh, MAX_STATES, 0), one, held)
+
+        registers = {label: reset(held, first[label]) for label, held in self.registers.items()}
+        return InterpreterState(jnp.where(fresh, 0, self.count), registers)
+
+
+class _Part(NamedTuple):
+    """The leaves of a class: their places among all leaves, and how each is seen."""
+
+    places: list[int]
+    views: list[LeafView]
+
+    def flat(self, tree: Any) -> Array:
+        """Return these leaves of a tree, end to end."""
+        leaves = jax.tree.leaves(tree)
+        return jnp.concatenate([jnp.ravel(leaves[i]) for i in self.places]).astype(jnp.float32)
 
 
 def interpret(
-    code: Code,
+    codes: Mapping[str, Code],
     learning_rate: Callable[[Array], Array],
     total_steps: Any,
     *,
     heavy: bool = True,
     leaf_classes: Any = "other",
-) -> optax.GradientTransformation:
-    """Return the optax transform of an encoded program.
+) -> optax.GradientTransformationExtraArgs:
+    """Return the optax transform of encoded programs; its update takes the batch's loss as `value`.
 
     Args:
-        code: the program; may be traced.
+        codes: {"all": code}, or one for "matrix" and one for "other" leaves; may be traced.
         learning_rate: function of the step, from 0.
         total_steps: length of the training, for `progress`; may be traced.
         heavy: whether the heavy functions (see the vocabulary) can be run. Under `vmap` over programs every function
@@ -172,34 +251,49 @@ def interpret(
         leaf_classes: which axes of leaves are inputs and outputs; see `leaves`. By default the last axis is outputs.
     """
 
-    def views(params: Any) -> list[LeafView]:
-        return [view for _, view in classified(params, leaf_classes, needed=True)]
+    def parts(params: Any) -> dict[str, _Part]:
+        found: dict[str, _Part] = {}
+        for i, (kind, view) in enumerate(classified(params, leaf_classes, needed=True)):
+            part = found.setdefault("all" if "all" in codes else kind, _Part([], []))
+            part.places.append(i)
+            part.views.append(view)
+        return found
+
+    def first(code: Code, part: _Part, params: Any) -> Array:
+        weights = part.flat(params)
+        registers = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), weights.size))
+        states = slice(_STATE, _STATE + MAX_STATES)
+        begun = jnp.where(jnp.asarray(code.weights)[:, None] > 0, weights, registers[states])
+        registers = registers.at[states].set(begun)
+        for name in SIZES:
+            values = [np.full(math.prod(v.shape), getattr(operations, name)(v.matrix), np.float32) for v in part.views]
+            registers = registers.at[_SIZES[name]].set(np.concatenate(values))
+        return registers
 
     def init(params: Any) -> InterpreterState:
-        flat, _ = ravel_pytree(params)
-        scratch = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), flat.size))
-        for name in SIZES:
-            values = [
-                np.full(math.prod(v.shape), getattr(operations, name)(v.matrix), np.float32) for v in views(params)
-            ]
-            scratch = scratch.at[_SIZES[name]].set(np.concatenate(values))
-        return InterpreterState(jnp.zeros([], jnp.int32), jnp.zeros((MAX_STATES, flat.size)), scratch)
+        registers = {label: first(codes[label], part, params) for label, part in parts(params).items()}
+        return InterpreterState(jnp.zeros([], jnp.int32), registers)
 
-    def step(updates: Any, state: Any, params: Any = None) -> tuple[Any, InterpreterState]:
-        count, slots, registers = state
-        branches = _branches(views(updates), heavy)
-        gradient, unravel = ravel_pytree(updates)
-        weights, _ = ravel_pytree(params)
-        now = count.astype(jnp.float32)
-        scalars = jnp.stack([learning_rate(count), now + 1.0, now / total_steps])
-        inputs = [weights[None], gradient[None], jnp.broadcast_to(scalars[:, None], (3, gradient.size)), slots]
-        registers = jax.lax.dynamic_update_slice_in_dim(registers, jnp.concatenate(inputs), 0, 0)
+    def step(updates: Any, state: Any, params: Any = None, *, value: Any = jnp.nan) -> tuple[Any, InterpreterState]:
+        gradients, tree = jax.tree.flatten(updates)
+        now = state.count.astype(jnp.float32)
+        scalars = (learning_rate(state.count), now + 1.0, now / total_steps, value)
+        new, kept = [*gradients], {}
+        for label, part in parts(updates).items():
+            registers = state.registers[label]
+            for i, row in enumerate((part.flat(params), part.flat(updates), *scalars)):
+                registers = registers.at[i].set(row)
+            registers = _run(codes[label], registers, _branches(part.views, heavy))
+            kept[label] = registers
+            update = -registers[codes[label].update]
+            begin = 0
+            for i in part.places:
+                end = begin + gradients[i].size
+                new[i] = update[begin:end].reshape(gradients[i].shape)
+                begin = end
+        return tree.unflatten(new), InterpreterState(state.count + 1, kept)
 
-        registers = _run(code, registers, branches)
-        returned = registers[jnp.asarray(code.returns)]
-        return unravel(-returned[0]), InterpreterState(count + 1, returned[1:], registers)
-
-    return optax.GradientTransformation(init, step)
+    return optax.GradientTransformationExtraArgs(init, step)  # pyright: ignore[reportArgumentType]
 
 
 def interpret_drift(code: Code, ratio: Array, log_ratio: Array, advantage: Array, progress: Array) -> Array:
@@ -207,7 +301,7 @@ def interpret_drift(code: Code, ratio: Array, log_ratio: Array, advantage: Array
     inputs = jnp.stack(jnp.broadcast_arrays(ratio, log_ratio, advantage, progress))
     registers = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), inputs[0].size))
     registers = registers.at[: len(inputs)].set(inputs.reshape(len(inputs), -1))
-    return _run(code, registers, _branches(None))[code.returns[0]].reshape(ratio.shape)
+    return _run(code, registers, _branches(None))[code.update].reshape(ratio.shape)
 
 
 def _run(code: Code, registers: Array, branches: list[Callable[[Array, Array], Array]]) -> Array:

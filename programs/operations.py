@@ -120,6 +120,11 @@ def mean(x, axis=None):
     return total / max(1.0, jnp.size(x) / max(1, total.size))
 
 
+def greatest(x, axis):
+    """Largest entry along axes, which are kept; 0 of none."""
+    return jnp.max(x, axis=axis, keepdims=True) if jnp.size(x) else mean(x, axis)
+
+
 def rms(x):
     """Root of the mean square; 0 of none."""
     scale = unit(x)
@@ -134,6 +139,16 @@ def row_mean(x):
 def col_mean(x):
     """Mean over the rows, a number for each column."""
     return mean(x, -1) if x.ndim else x
+
+
+def row_max(x):
+    """Largest of the columns, a number for each row."""
+    return greatest(x, tuple(range(x.ndim - 1)))
+
+
+def col_max(x):
+    """Largest of the rows, a number for each column."""
+    return greatest(x, -1) if x.ndim else x
 
 
 def row_norm(x):

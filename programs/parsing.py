@@ -200,7 +200,7 @@ class _Flattener:
                 raise ProgramError(f"{name!r} is an input and takes no annotation", line)
             inputs.append(name)
             if name not in self.dialect.inputs:
-                states.append(Slot(name, self.annotation(argument)))
+                states.append(self.state(argument))
         if len(states) > self.dialect.states:
             if not self.dialect.states:
                 known = self.dialect.inputs
@@ -231,12 +231,20 @@ class _Flattener:
         if len(name) > MAX_NAME:
             raise ProgramError(f"a name of more than {MAX_NAME} letters", line)
 
-    def annotation(self, argument: ast.arg) -> Shape:
-        if argument.annotation is None:
-            return Shape.FULL
-        if isinstance(argument.annotation, ast.Name) and argument.annotation.id in SHAPES:
-            return SHAPES[argument.annotation.id]
-        raise ProgramError(f"the shape of {argument.arg!r} is one of {', '.join(SHAPES)}", argument.lineno)
+    def state(self, argument: ast.arg) -> Slot:
+        name = argument.arg
+        match argument.annotation:
+            case None:
+                return Slot(name, Shape.FULL)
+            case ast.Name(id=shape) if shape in SHAPES:
+                return Slot(name, SHAPES[shape])
+            case ast.Call(func=ast.Name(id=shape), args=[start], keywords=[]) if shape in SHAPES:
+                if not isinstance(start, ast.Name):
+                    return Slot(name, SHAPES[shape], self.number(start, f"what {name!r} begins with"))
+                if start.id != "w" or SHAPES[shape] is not Shape.FULL or "w" not in self.dialect.inputs:
+                    raise ProgramError(f"{name!r} begins with a number, as scalar(1), or is full(w)", argument.lineno)
+                return Slot(name, Shape.FULL, "w")
+        raise ProgramError(f"the shape of {name!r} is one of {', '.join(SHAPES)}", argument.lineno)
 
     def number(self, node: ast.expr, what: str) -> float:
         sign = 1.0

@@ -37,10 +37,25 @@ class Statement(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A state of the program: what it keeps, for each leaf, from one step to the next; zeros at first."""
+    """A state of the program: what it keeps, for each leaf, from one step to the next.
+
+    Attributes:
+        name: of the variable.
+        shape: of what it holds.
+        start: what it holds at first: a number everywhere, or "w", the weights that the training begins with.
+    """
 
     name: str
     shape: Shape
+    start: float | str = 0.0
+
+    @property
+    def annotation(self) -> str:
+        """What stands after its name in a signature: "row", "scalar(1)", "full(w)"; "" for a full one of zeros."""
+        if self.start == 0.0:
+            return "" if self.shape is Shape.FULL else self.shape.label
+        start = self.start if isinstance(self.start, str) else ast.unparse(literal_node(self.start))
+        return f"{self.shape.label}({start})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,6 +163,11 @@ class Program:
         return Rule.of(self).to_optax(learning_rate, **options)
 
     @property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of each state, by name."""
+        return {slot.name: slot.shape for slot in self.states}
+
+    @property
     def dialect(self) -> Dialect:
         """What the program may use."""
         return DIALECTS[self.kind]
@@ -176,7 +196,7 @@ def map_names(program: Program, rename: Callable[[str], str]) -> Program:
 
     return Program(
         tuple(rename(name) for name in program.inputs),
-        tuple(Slot(rename(name), shape) for name, shape in program.states),
+        tuple(slot._replace(name=rename(slot.name)) for slot in program.states),
         tuple((rename(name), default) for name, default in program.hyperparameters),
         tuple(Statement(rename(s.target), s.function, tuple(map(operand, s.operands))) for s in program.statements),
         tuple(map(operand, program.returns)),
@@ -274,12 +294,9 @@ def body_lines(
 
 
 def signature_text(program: Program) -> str:
-    """Return the arguments of the program's text: inputs, annotated where not full, then hyperparameters."""
-    shapes = dict(program.states)
-    inputs = [
-        name if shapes.get(name, Shape.FULL) is Shape.FULL else f"{name}: {shapes[name].label}"
-        for name in program.inputs
-    ]
+    """Return the arguments of the program's text: inputs, states annotated where it matters, then hyperparameters."""
+    kinds = {slot.name: slot.annotation for slot in program.states}
+    inputs = [f"{name}: {kinds[name]}" if kinds.get(name) else name for name in program.inputs]
     return ", ".join([*inputs, *(f"{name}={ast.unparse(literal_node(d))}" for name, d in program.hyperparameters)])
 
 
@@ -300,7 +317,7 @@ def _to_text(program: Program) -> str:
 
 def shapes_after(states: Iterable[Slot], statements: Iterable[Statement]) -> dict[str, Shape]:
     """Return the shape of every variable after the statements have run (names not listed are scalars)."""
-    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | dict(states)
+    shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | {slot.name: slot.shape for slot in states}
     for target, function, operands in statements:
         shapes[target] = FUNCTIONS[function].shape(
             *(shapes.get(operand, Shape.SCALAR) if isinstance(operand, str) else Shape.SCALAR for operand in operands)

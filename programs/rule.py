@@ -102,6 +102,11 @@ class Rule:
         return any("progress" in program.inputs for program in self.programs.values())
 
     @property
+    def needs_loss(self) -> bool:
+        """Whether the rule reads `loss`, which its update takes as `value`."""
+        return any("loss" in program.inputs for program in self.programs.values())
+
+    @property
     def function_name(self) -> str:
         """The rule's name as that of a Python function."""
         name = self.name.replace("-", "_")
@@ -118,6 +123,9 @@ class Rule:
         **hyperparameters: Any,
     ) -> optax.GradientTransformation:
         """Return the rule as an optax transform.
+
+        Of a rule that reads the loss, the transform's update takes that of the batch as `value`, as optax's line
+        searches do: ``update(gradients, state, params, value=loss)``.
 
         Args:
             learning_rate: number, or schedule (function of the step, from 0).

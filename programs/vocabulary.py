@@ -90,7 +90,7 @@ class Function:
 
     @property
     def heavy(self) -> bool:
-        """Whether it costs as much as products of matrices do; no search proposes it, no vmapped interpreter has it."""
+        """Whether it costs as much as products of matrices do; no vmapped interpreter has it."""
         return self.cost >= 100
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -169,6 +169,8 @@ _ALL = (
     Function("rms", ("x",), Kind.LEAF, "√(Σ x² / size)", novel=True),
     Function("row_mean", ("x",), Kind.ROW, "mean over the columns: Σ x / cols", novel=True),
     Function("col_mean", ("x",), Kind.COLUMN, "mean over the rows: Σ x / rows", novel=True),
+    Function("row_max", ("x",), Kind.ROW, "largest of the columns", novel=True),
+    Function("col_max", ("x",), Kind.COLUMN, "largest of the rows", novel=True),
     Function("row_norm", ("x",), Kind.ROW, "√Σ x² over the columns", novel=True),
     Function("col_norm", ("x",), Kind.COLUMN, "√Σ x² over the rows", novel=True),
     Function(
@@ -232,10 +234,11 @@ DIALECTS = {
             "lr": "learning rate of this step",
             "t": "number of this step, from 1",
             "progress": "share of the training that is over: 0 at the first step, below 1 at the last",
+            "loss": "loss of this step's batch",
         },
         arrays=("w", "g"),
         needs=("g", "lr"),
-        states=4,
+        states=8,
         kinds=tuple(Kind),
         sizes=True,
     ),
@@ -269,7 +272,8 @@ ELSEWHERE = {
         **dict.fromkeys(("learning_rate", "rate", "eta", "step_size", "stepsize"), "lr"),
         **dict.fromkeys(("step", "steps", "iteration", "iterations", "count", "epoch", "time"), "t"),
         **dict.fromkeys(("fraction", "total_steps"), "progress"),
-        **dict.fromkeys(("loss", "losses", "value", "objective", "hessian", "hess", "curvature", "fisher"), ""),
+        **dict.fromkeys(("losses", "value", "objective"), "loss"),
+        **dict.fromkeys(("hessian", "hess", "curvature", "fisher"), ""),
         **dict.fromkeys(("jacobian", "key", "rng", "noise", "batch", "data", "mask", "layer"), ""),
     },
     "drift": {

@@ -5,30 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..meta.score import Score
-from ..programs import Program
+from ..programs.parts import Programs
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A program to evaluate.
+    """A rule to evaluate: one program, or one for each class of leaves.
 
     Attributes:
         index: its number in the run, from 0.
-        program: the program, hyperparameters inlined.
+        programs: the rule's programs, hyperparameters inlined.
         parent: index of the candidate it was bred from, or None.
         origin: what made it: a mutation's name, or "start".
         refused: invalid mutants tried before it.
-        digest: semantic hash of the program.
+        digest: semantic hash of the programs.
         length: statements that reach an update.
+        cost: time of a step, in the unit of the search's limits.
     """
 
     index: int
-    program: Program
+    programs: Programs
     parent: int | None
     origin: str
     refused: int
     digest: str
     length: int
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)

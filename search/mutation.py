@@ -1,5 +1,7 @@
-"""The mutations of symbolic search: insert a statement, delete one, change one operand (Chen et al. 2023, section 2.2),
-and change one constant: without that mutation, a search that only tuned constants found better programs.
+"""The mutations of symbolic search: insert a statement, delete one, change one operand (Chen et al. 2023, section 2.2).
+
+Three more are ours: change one constant (without that, a search that only tuned constants found better programs), put a
+running average in the place of an operand, and let one program for all leaves become two, or one of two the only one.
 
 All are plain Python on tuples. A mutant may be invalid (a deleted statement can leave a name unbound): `mutate` tries
 until one passes the static checks, and says how many did not.
@@ -9,22 +11,37 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..programs import Program, ProgramError, Statement
-from ..programs.analysis import Summary, summarize
-from ..programs.program import Operand, number_temporaries
-from ..programs.vocabulary import DIALECTS, FUNCTIONS, NUMBERS
+from ..programs.analysis import summarize
+from ..programs.parts import Programs, digest_of
+from ..programs.program import Operand, Slot, number_temporaries
+from ..programs.vocabulary import DIALECTS, FUNCTIONS, NUMBERS, Shape
 
-MUTATIONS = ("insert", "delete", "operand", "constant")
+MUTATIONS = {"insert": 3, "delete": 3, "operand": 3, "constant": 3, "average": 1, "share": 1}
+"""The mutations of an optimizer, and how often each is drawn beside the others."""
+DRIFT_MUTATIONS = {"insert": 1, "delete": 1, "operand": 1, "constant": 1}
+"""The mutations of a drift, which has neither states nor classes of leaves."""
 
 _WORDS = {
-    kind: [n for n, function in FUNCTIONS.items() if not function.heavy and function.kind in dialect.kinds]
+    kind: [n for n, function in FUNCTIONS.items() if function.kind in dialect.kinds]
     for kind, dialect in DIALECTS.items()
 }
 _LARGEST = 1e30
 _COMMON = (0.9, 0.99, 0.999, 0.1, 0.01, 0.5, 2.0, 1.0)
 """Literals that a new operand may be, before a random factor."""
+_WEIGHTS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+"""Weights of the past in a new running average."""
+
+WordCosts = Mapping[str, Mapping[str, float]]
+"""By class of leaves ("all", "matrix", "other"), the time of each word."""
+
+_COSTS = {name: float(function.cost) for name, function in FUNCTIONS.items()}
+STATIC_COSTS: WordCosts = {"all": _COSTS, "matrix": _COSTS, "other": _COSTS}
+"""Costs for one weight, in multiplications, as the vocabulary states them."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +49,47 @@ class Limits:
     """Limits that a mutant must keep to.
 
     Attributes:
-        statements: the most statements of the text, dead code included.
-        cost: the highest static cost of a step (see the vocabulary).
+        statements: the most statements of a program's text, dead code included.
+        cost: the highest cost of a step, in the unit of `words`.
+        words: what each word costs.
     """
 
     statements: int = 40
-    cost: int = 150
+    cost: float = 150.0
+    words: WordCosts = field(default_factory=lambda: STATIC_COSTS, repr=False)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a search needs to know of a rule before it runs.
+
+    Attributes:
+        digest: see `Programs.digest`.
+        length: statements that reach an update.
+        cost: of a step, in the unit of the limits.
+    """
+
+    digest: str
+    length: int
+    cost: float
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A valid program, what made it, and how many mutants were refused before it."""
+    """Valid programs, what made them, and how many mutants were refused before them."""
 
-    program: Program
+    programs: Programs
     summary: Summary
     kind: str
     refused: int
 
 
-def inlined(program: Program) -> Program:
-    """Return the program with hyperparameters as literals: a search mutates both alike."""
+def inlined(programs: Programs) -> Programs:
+    """Return the programs with hyperparameters as literals: a search mutates both alike."""
+    return programs.mapped(_inlined)
+
+
+def _inlined(program: Program) -> Program:
     values = dict(program.hyperparameters)
 
     def operand(value: Operand) -> Operand:
@@ -64,50 +102,86 @@ def inlined(program: Program) -> Program:
     return replace(program, hyperparameters=(), statements=statements, returns=tuple(map(operand, program.returns)))
 
 
-def checked(program: Program, limits: Limits) -> Summary:
-    """Return the summary of a program that may be evaluated.
+def checked(programs: Programs, limits: Limits) -> Summary:
+    """Return the summary of programs that may be evaluated.
 
     Raises:
-        ProgramError: it is invalid, too long, too costly, holds a constant that float32 cannot hold, or does not depend
-            on gradient and learning rate.
+        ProgramError: one is invalid, too long, too costly, holds a constant that float32 cannot hold, or does not
+            depend on gradient and learning rate.
     """
-    if len(program.statements) > limits.statements:
-        raise ProgramError(f"{len(program.statements)} statements; at most {limits.statements} are allowed")
-    summary = summarize(program)
-    if summary.cost > limits.cost:
-        raise ProgramError(f"a step costs {summary.cost}; at most {limits.cost} is allowed")
-    if summary.overflows:
-        raise ProgramError("a constant is too large: float32 ends at 3.4e38")
-    for name in program.dialect.needs:
-        if name not in summary.reads:
-            raise ProgramError(f"the {program.kind} does not depend on the {program.dialect.inputs[name]}")
-    return summary
+    digests, length, cost = [], 0, 0.0
+    for label, program in programs.parts:
+        if len(program.statements) > limits.statements:
+            raise ProgramError(f"{len(program.statements)} statements; at most {limits.statements} are allowed")
+        summary = summarize(program)
+        words = limits.words[label]
+        cost += sum(words[name] for name in summary.called)
+        length += summary.length
+        if cost > limits.cost:
+            raise ProgramError(f"a step costs {cost:.3g}; at most {limits.cost:.3g} is allowed")
+        if summary.overflows:
+            raise ProgramError("a constant is too large: float32 ends at 3.4e38")
+        for name in program.dialect.needs:
+            if name not in summary.reads:
+                raise ProgramError(f"the {program.kind} does not depend on the {program.dialect.inputs[name]}")
+        digests.append(summary.digest)
+    return Summary(digest_of(digests, len(set(digests)) == 1 and programs.alike), length, cost)
 
 
 def mutate(
-    program: Program, rng: random.Random, limits: Limits, kinds: tuple[str, ...] = MUTATIONS, attempts: int = 100
+    programs: Programs,
+    rng: random.Random,
+    limits: Limits,
+    kinds: Mapping[str, float] = MUTATIONS,
+    attempts: int = 100,
 ) -> Mutant:
-    """Return a valid mutant of a program, one mutation away.
+    """Return a valid mutant, one mutation away.
 
     Raises:
         ProgramError: none of `attempts` mutants was valid.
     """
+    names, shares = list(kinds), list(kinds.values())
     for refused in range(attempts):
-        kind = kinds[int(rng.random() * len(kinds))]
+        (kind,) = rng.choices(names, shares)
         try:
-            mutant = _MUTATIONS[kind](program, rng)
+            mutant = _share(programs, rng) if kind == "share" else _mutated(programs, rng, _MUTATIONS[kind])
             return Mutant(mutant, checked(mutant, limits), kind, refused)
         except ProgramError:
             continue
     raise ProgramError(f"none of {attempts} mutants was valid")
 
 
-def _pick(rng: random.Random, choices: list) -> object:
+def exchanged(programs: Programs, other: Programs, rng: random.Random) -> Programs:
+    """Return the programs with the other rule's program for one class of leaves; both rules have two."""
+    label: str = _pick(rng, [label for label, _ in programs.parts])
+    return programs.with_part(label, other[label])
+
+
+def _mutated(programs: Programs, rng: random.Random, mutation: Any) -> Programs:
+    """Return the rule with one of its programs mutated; long ones are chosen more often."""
+    place = rng.random() * programs.statements
+    for label, program in programs.parts:
+        place -= len(program.statements)
+        if place < 0 or label == programs.parts[-1][0]:
+            return programs.with_part(label, mutation(program, rng))
+    raise AssertionError("a rule has a program")
+
+
+def _share(programs: Programs, rng: random.Random) -> Programs:
+    """Return two programs where there was one, of which one is mutated; or one of two, for all leaves."""
+    if len(programs.parts) > 1:
+        return Programs.of(_pick(rng, [program for _, program in programs.parts]))
+    two = Programs(tuple((label, programs.only) for label in ("matrix", "other")))
+    kind: str = _pick(rng, list(_MUTATIONS))
+    return _mutated(two, rng, _MUTATIONS[kind])
+
+
+def _pick(rng: random.Random, choices: Sequence[Any]) -> Any:
     return choices[int(rng.random() * len(choices))]
 
 
 def _literal(rng: random.Random) -> float:
-    return rounded(_pick(rng, _COMMON) * 2.0 ** rng.gauss(0, 1) * (1 if rng.random() < 0.8 else -1))  # pyright: ignore
+    return rounded(_pick(rng, _COMMON) * 2.0 ** rng.gauss(0, 1) * (1 if rng.random() < 0.8 else -1))
 
 
 def rounded(value: float) -> float:
@@ -118,7 +192,7 @@ def rounded(value: float) -> float:
 
 
 def _operand(rng: random.Random, names: list[str]) -> Operand:
-    return _literal(rng) if rng.random() < 0.2 else _pick(rng, names)  # pyright: ignore[reportReturnType]
+    return _literal(rng) if rng.random() < 0.2 else _pick(rng, names)
 
 
 def _names(program: Program, before: int) -> list[str]:
@@ -130,11 +204,11 @@ def _names(program: Program, before: int) -> list[str]:
 def _insert(program: Program, rng: random.Random) -> Program:
     statements = program.statements
     place = int(rng.random() * (len(statements) + 1))
-    word: str = _pick(rng, _WORDS[program.kind])  # pyright: ignore[reportAssignmentType]
+    word: str = _pick(rng, _WORDS[program.kind])
     names = _names(program, place)
     operands = tuple(_operand(rng, names) for _ in range(FUNCTIONS[word].arity))
     if rng.random() < 0.7:  # an existing variable, so that what follows reads the new value
-        target: str = _pick(rng, [name for name in names if name not in NUMBERS])  # pyright: ignore
+        target: str = _pick(rng, [name for name in names if name not in NUMBERS])
     else:
         target = f"_{len(statements) + 1}new"
     inserted = (*statements[:place], Statement(target, word, operands), *statements[place:])
@@ -170,9 +244,38 @@ def _change(program: Program, rng: random.Random, *, constants: bool) -> Program
     )
 
 
+def _average(program: Program, rng: random.Random) -> Program:
+    """Put a running average of a variable in the place where a statement reads it; it is a new state."""
+    if len(program.states) >= program.dialect.states:
+        raise ProgramError("no state is left")
+    places = [(i, j) for i, s in enumerate(program.statements) for j, o in enumerate(s.operands) if isinstance(o, str)]
+    places = [(i, j) for i, j in places if program.statements[i].operands[j] not in NUMBERS]
+    if not places:
+        raise ProgramError("no variable to average")
+    i, j = places[int(rng.random() * len(places))]
+    taken = program.input_names | {statement.target for statement in program.statements}
+    number = 1
+    while f"s{number}" in taken:
+        number += 1
+    name, statement = f"s{number}", program.statements[i]
+    weight: float = _pick(rng, _WEIGHTS)
+    average = Statement(name, "interp", (statement.operands[j], name, weight))
+    reading = statement._replace(operands=(*statement.operands[:j], name, *statement.operands[j + 1 :]))
+    return number_temporaries(
+        replace(
+            program,
+            inputs=(*program.inputs, name),
+            states=(*program.states, Slot(name, Shape.FULL)),
+            statements=(*program.statements[:i], average, reading, *program.statements[i + 1 :]),
+            returns=(*program.returns, name),
+        )
+    )
+
+
 _MUTATIONS = {
     "insert": _insert,
     "delete": _delete,
     "operand": lambda program, rng: _change(program, rng, constants=False),
     "constant": lambda program, rng: _change(program, rng, constants=True),
+    "average": _average,
 }

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..meta.score import Score
-from ..programs import Program, RulesmithError
-from .archive import Entry, best_of, pareto
+from ..programs import RulesmithError
+from ..programs.parts import Programs
+from .archive import Entry, Row, best_of, pareto
 from .candidates import Candidate
 from .engine import Record, States
 from .state_codec import Decoder, Encoder
@@ -20,13 +21,13 @@ class Best(NamedTuple):
 
     Attributes:
         number: the candidate's number.
-        program: its program, simplified.
+        programs: its programs, simplified.
         fitness: smaller is better.
         losses: losses by task.
     """
 
     number: int
-    program: Program
+    programs: Programs
     fitness: float
     losses: dict[str, float]
 
@@ -37,8 +38,9 @@ class ProgramStore(Store):
     TABLES = """
     CREATE TABLE candidates (
         number INTEGER PRIMARY KEY, step INTEGER NOT NULL, parent INTEGER, origin TEXT NOT NULL,
-        refused INTEGER NOT NULL, digest TEXT NOT NULL, length INTEGER NOT NULL, program TEXT NOT NULL,
-        source TEXT NOT NULL, fingerprint TEXT NOT NULL, fitness REAL, reason TEXT NOT NULL, losses TEXT NOT NULL
+        refused INTEGER NOT NULL, digest TEXT NOT NULL, length INTEGER NOT NULL, cost REAL NOT NULL,
+        program TEXT NOT NULL, source TEXT NOT NULL, fingerprint TEXT NOT NULL, fitness REAL, reason TEXT NOT NULL,
+        losses TEXT NOT NULL
     );
     """
     BY_STEP = ("candidates",)
@@ -53,7 +55,7 @@ class ProgramStore(Store):
             rows.append(
                 (
                     *(candidate.index, record.step, candidate.parent, candidate.origin, candidate.refused),
-                    *(candidate.digest, candidate.length, candidate.program.to_flat_text()),
+                    *(candidate.digest, candidate.length, candidate.cost, candidate.programs.to_flat_text()),
                     *(told.source, told.fingerprint),
                     *(finite(score.fitness), score.reason, json.dumps(dict(score.losses))),
                 )
@@ -70,7 +72,7 @@ class ProgramStore(Store):
 
         encoder = Encoder(reference=reference)
         state = encoder.plain(record.states._asdict(), "states")
-        insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 13)})"
+        insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 14)})"
         self.write(record.step, record.metrics, state, ledgers=encoder.ledgers, insert=insert, rows=rows)
         self._kept = used
 
@@ -108,18 +110,17 @@ class ProgramStore(Store):
         query = "SELECT * FROM candidates ORDER BY number"
         with self._errors():
             for row in self._connection.execute(query):
-                number, _, parent, origin, refused, digest, length, text, _, _, fitness, reason, losses = row
+                number, _, parent, origin, refused, digest, length, cost, text, _, _, fitness, reason, losses = row
                 if wanted is None or number in wanted:
-                    candidate = Candidate(number, Program.parse(text), parent, origin, refused, digest, length)
+                    programs = Programs.parse(text)
+                    candidate = Candidate(number, programs, parent, origin, refused, digest, length, cost)
                     yield candidate, Score(infinite(fitness), reason, json.loads(losses))
 
-    def fitnesses(self) -> Iterator[tuple[int, float, int]]:
-        """Yield (number, fitness, length) of the candidates that were tried on all tasks, by number."""
-        query = (
-            "SELECT number, fitness, length FROM candidates WHERE reason = '' AND fitness IS NOT NULL ORDER BY number"
-        )
+    def fitnesses(self) -> Iterator[Row]:
+        """Yield the candidates that were tried on all tasks, by number."""
+        query = "SELECT number, fitness, length, cost FROM candidates WHERE reason = '' AND fitness IS NOT NULL"
         with self._errors():
-            yield from self._connection.execute(query).fetchall()
+            yield from (Row(*row) for row in self._connection.execute(f"{query} ORDER BY number").fetchall())
 
     def counts(self) -> dict[str, int]:
         """Return how many programs were tried, and how many of their scores were measured or known already."""
@@ -136,7 +137,7 @@ class ProgramStore(Store):
 
     def archive(self) -> tuple[Entry, ...]:
         """Return the best programs of the run, best first; see `archive.merge`."""
-        best = {number: fitness for number, fitness, _ in best_of(self.fitnesses())}
+        best = {row.number: row.fitness for row in best_of(self.fitnesses())}
         found = {candidate.index: candidate for candidate, _ in self.candidates(set(best))}
         return tuple(Entry(found[number], fitness) for number, fitness in best.items())
 
@@ -151,7 +152,7 @@ class ProgramStore(Store):
             raise RulesmithError(f"{self.directory}: the run has no evaluated program yet")
         candidate = archive[0].candidate
         losses = self.scores({candidate.index})[candidate.index].losses
-        return Best(candidate.index, candidate.program.simplified(), archive[0].fitness, dict(losses))
+        return Best(candidate.index, candidate.programs.simplified(), archive[0].fitness, dict(losses))
 
     def scores(self, numbers: set[int]) -> dict[int, Score]:
         """Return the scores of some candidates."""
@@ -171,7 +172,7 @@ class ProgramStore(Store):
         return line[::-1]
 
     def front(self) -> list[Entry]:
-        """Return the Pareto front of fitness against length, shortest first."""
+        """Return the Pareto front of fitness against length and cost, shortest first."""
         return pareto(self.archive())
 
 

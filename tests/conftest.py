@@ -9,11 +9,14 @@ import random
 import pytest
 from rulesmith import Program
 from rulesmith.programs import ProgramError
+from rulesmith.programs.parts import Programs
 from rulesmith.search.executors import cache_compilations
 from rulesmith.search.methods.symbolic import WARM_START
-from rulesmith.search.mutation import Limits, mutate
+from rulesmith.search.mutation import MUTATIONS, Limits, mutate
 
 cache_compilations()
+
+KINDS = {name: share for name, share in MUTATIONS.items() if name != "share"}
 
 
 def random_program(seed: int, most: int = 25) -> Program:
@@ -22,7 +25,7 @@ def random_program(seed: int, most: int = 25) -> Program:
     program = Program.parse(WARM_START)
     for _ in range(rng.randrange(most)):
         try:
-            program = mutate(program, rng, Limits(cost=400), ("insert", "operand", "delete", "constant")).program
+            program = mutate(Programs.of(program), rng, Limits(cost=1_000), KINDS).programs.only
         except ProgramError:
             continue
     return program

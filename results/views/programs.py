@@ -125,7 +125,7 @@ class ProgramDisplay(Display):
         head = f"{self._budget(record, now)}   {self._rate(now):.0f} programs/s   {self._shares()}"
         body: list[Any] = [Text(head), Text(), table]
         if archive:
-            body += [Text(), Text(archive[0].candidate.program.simplified().to_text().rstrip(), style="cyan")]
+            body += [Text(), Text(archive[0].candidate.programs.simplified().to_text().rstrip(), style="cyan")]
         return Panel(Group(*body), title="hall of fame", title_align="left", width=min(self.console.width, 110))
 
     def summary(self, record: Record[Any, Any, Any, Any]) -> None:
@@ -136,7 +136,7 @@ class ProgramDisplay(Display):
             return
         best, now = archive[0], time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}\n", soft_wrap=True)
-        show(self.console, code(best.candidate.program.simplified().to_text()))
+        show(self.console, code(best.candidate.programs.simplified().to_text()))
         self.console.print(
             f"\n{self.measure.verdict(best.fitness)}"
             f"\nthat the search looked at, so no proof yet). Next:"
@@ -146,7 +146,7 @@ class ProgramDisplay(Display):
 
 
 def _entry_row(entry: Entry, losses: dict[str, float]) -> dict[str, Any]:
-    program = entry.candidate.program.simplified()
+    program = entry.candidate.programs.simplified()
     return {
         "candidate": entry.candidate.index,
         "fitness": entry.fitness,
@@ -168,7 +168,9 @@ def lineage(store: ProgramStore) -> Rows:
     """Return the best program's ancestors and itself, oldest first."""
     archive = store.archive()
     line = store.lineage(archive[0].candidate.index) if archive else []
-    known = {candidate.index: candidate.program for candidate, _ in store.candidates({number for number, _, _ in line})}
+    known = {
+        candidate.index: candidate.programs for candidate, _ in store.candidates({number for number, _, _ in line})
+    }
     return [
         {"candidate": number, "origin": origin, "fitness": fitness, "program": known[number].simplified().to_text()}
         for number, origin, fitness in line
@@ -229,7 +231,7 @@ def _counts(store: ProgramStore) -> tuple[str, str]:
 
 def _parts(store: ProgramStore) -> list[Any]:
     best: list[float] = []
-    for _, fitness, _ in store.fitnesses():
+    for _, fitness, *_ in store.fitnesses():
         best.append(min(fitness, best[-1]) if best else fitness)
     if not best:
         raise RulesmithError(f"{store.directory}: the run has no evaluated program yet")

@@ -31,7 +31,7 @@ def refinement_text(result: Refined) -> Group:
     rows = table("run", *columns, right=columns)
     for row in result.finalists[:_SHOWN]:
         found = [*(f"{fitness:.4f}" for fitness in row.rounds), *[""] * (rounds - len(row.rounds))]
-        rows.add_row(row.run, f"{row.index:,}", f"{row.search:.4f}", *found, str(len(row.program.statements)))
+        rows.add_row(row.run, f"{row.index:,}", f"{row.search:.4f}", *found, str(row.programs.statements))
     steps = ("the winner", "with its constants tuned", "without what does nothing")
     figures = ", ".join(f"{name} {fitness:.4f}" for name, fitness in zip(steps, result.fitness))
     parts: list[Any] = [
@@ -39,10 +39,10 @@ def refinement_text(result: Refined) -> Group:
         rows,
         Text(overfitting(result)),
     ]
-    if result.program is None:
+    if result.programs is None:
         return Group(*parts, Text("no program has been chosen yet"))
     noise = f" (a fitness varies by {result.noise:.4f} with the seeds)" if result.noise == result.noise else ""
-    parts += [Text(f"\n{figures}{noise}\n"), code(result.program.to_text())]
+    parts += [Text(f"\n{figures}{noise}\n"), code(result.programs.to_text())]
     worth = table("statement", "fitness without it", right=("fitness without it",))
     for removal in result.removals:
         worth.add_row(removal.statement, f"{removal.fitness:.4f}" + (", so it went" if removal.gone else ""))
@@ -72,7 +72,7 @@ class RefinementDisplay(Display):
             with ProgramStore.open(self.directory) as store:
                 self.plan = store.fact("config"), len(store.fact("finalists"))
         config, finalists = self.plan
-        statements = len(state.program.statements) if state.program else 8
+        statements = state.programs.statements if state.programs else 8
         alive = len(state.alive) if state.phase == "funnel" else 0
         later = math.ceil(finalists * config["kept"]) if config["then"] and state.round == 0 and alive else 0
         constants = {"funnel": config["rounds"], "constants": config["rounds"] - state.round}.get(state.phase, 0)
@@ -93,8 +93,8 @@ class RefinementDisplay(Display):
         """Return the live panel: the phase, and the program as refined so far."""
         state: Refining = record.states.strategy
         body: list[Any] = [Text(self.line(record, now))]
-        if state.program:
-            body += [Text(), Text(state.program.to_text().rstrip(), style="cyan")]
+        if state.programs:
+            body += [Text(), Text(state.programs.to_text().rstrip(), style="cyan")]
         return Panel(Group(*body), title="refinement", title_align="left", width=min(self.console.width, 110))
 
     def summary(self, record: Record[Any, Any, Any, Any]) -> None:
@@ -115,7 +115,7 @@ def run_json(store: ProgramStore) -> dict[str, Any]:
     return report | {
         "phase": result.phase,
         "finalists": hall_of_fame(store),
-        "program": result.program.to_text() if result.program else None,
+        "program": result.programs.to_text() if result.programs else None,
         "fitness": list(result.fitness),
         "noise": result.noise if math.isfinite(result.noise) else None,
         "removals": [[row.statement, row.fitness, row.gone] for row in result.removals],
@@ -141,7 +141,7 @@ def hall_of_fame(store: ProgramStore) -> Rows:
             "candidate": row.index,
             "search_fitness": row.search if math.isfinite(row.search) else None,
             "rounds": [x if math.isfinite(x) else None for x in row.rounds],
-            "program": row.program.to_text(),
+            "program": row.programs.to_text(),
         }
         for row in refined(store).finalists
     ]

@@ -14,8 +14,9 @@ from ...envs.registry import make
 from ...meta.drift_learner import Hyper
 from ...meta.learners import learner_for, updates_for
 from ...meta.visited import Visited, visited
-from ...programs import Program, RulesmithError
+from ...programs import RulesmithError
 from ...programs.objective import Objective
+from ...programs.parts import Programs
 from ..curricula.fixed import Fixed
 from ..method import Devices, Method, Parts, Preset, Setup
 from ..options import Environments, LearnedDrift, Steps
@@ -110,7 +111,7 @@ def _parts(config: Distillation, setup: Setup) -> Parts:
         seen.append(visited(learner, arrays, hyper, env.params, updates, key, SAMPLES))
     scorer = SlopeScorer(target, Visited(*(np.concatenate(x) for x in zip(*seen, strict=True))))
     setup.status("compiling the interpreter of drifts, and searching")
-    strategy = program_strategy(config, Program.parse(setup.fact("start")))
+    strategy = program_strategy(config, Programs.parse(setup.fact("start")))
     return Parts(strategy, Fixed(None), ProgramProblem(scorer))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...envs.registry import make
 from ...meta.learners import learner_for, settings_of, updates_for
-from ...programs import Program, RulesmithError, rule_file
+from ...programs import RulesmithError, rule_file
+from ...programs.parts import Programs
 from ..curricula.fixed import Fixed
 from ..method import Devices, Method, Parts, Preset, Setup
 from ..options import Environments, Settings, Steps
@@ -93,7 +94,7 @@ def _parts(config: DriftSearch, setup: Setup) -> Parts:
         seed=config.seed,
     )
     setup.status("compiling the interpreter of drifts, and searching")
-    strategy = program_strategy(config, Program.parse(setup.fact("start")))
+    strategy = program_strategy(config, Programs.parse(setup.fact("start")))
     return Parts(strategy, Fixed(None), ProgramProblem(scorer))
 
 

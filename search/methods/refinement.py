@@ -19,7 +19,7 @@ import numpy as np
 
 from ...envs.tasks import Task, task_name
 from ...programs import Program, RulesmithError
-from ...programs.analysis import with_weight_decay
+from ...programs.parts import Programs
 from ...programs.rule import Rule
 from ..config_codec import names_of
 from ..curricula.fixed import Fixed
@@ -79,7 +79,7 @@ class Finalist(NamedTuple):
     Attributes:
         run: its directory.
         index: its number there; how far the search had come.
-        program: simplified.
+        programs: simplified.
         search: its fitness in the search.
         lineage: (number, mutation, fitness) of its ancestors, oldest first.
         rounds: its fitness in each round of the funnel.
@@ -87,7 +87,7 @@ class Finalist(NamedTuple):
 
     run: str
     index: int
-    program: Program
+    programs: Programs
     search: float
     lineage: list[Any]
     rounds: tuple[float, ...] = ()
@@ -99,7 +99,7 @@ class Refined:
 
     Attributes:
         finalists: of the first round, those that came furthest first, and the best of them first.
-        program: the refined program, as it is now.
+        programs: the refined rule, as it is now.
         fitness: on the funnel's last tasks: of the winner, with its constants tuned, after removals, as far as known.
         noise: standard deviation of a fitness over groups of seeds.
         removals: what went, and of the program that was left, what each statement is worth.
@@ -107,7 +107,7 @@ class Refined:
     """
 
     finalists: list[Finalist]
-    program: Program | None
+    programs: Programs | None
     fitness: tuple[float, ...]
     noise: float
     removals: tuple[Removal, ...]
@@ -121,7 +121,7 @@ def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
         RulesmithError: the run has none.
     """
     best, leaders = math.inf, []
-    for number, fitness, _ in store.fitnesses():
+    for number, fitness, *_ in store.fitnesses():
         if fitness < best:
             best = fitness
             leaders.append(number)
@@ -135,10 +135,10 @@ def finalists_of(store: ProgramStore, count: int) -> list[Finalist]:
             chosen[number] = None
     found: dict[str, Finalist] = {}
     for candidate, score in store.candidates(set(chosen)):
-        program = candidate.program.simplified()
+        programs = candidate.programs.simplified()
         line = [list(row) for row in store.lineage(candidate.index)]
-        row = Finalist(str(store.directory), candidate.index, program, score.fitness, line)
-        found.setdefault(program.digest, row)
+        row = Finalist(str(store.directory), candidate.index, programs, score.fitness, line)
+        found.setdefault(programs.digest, row)
     return list(found.values())
 
 
@@ -161,12 +161,12 @@ def _check(config: Refinement) -> dict[str, Any]:
 
 def _plain(row: Finalist) -> list[Any]:
     line = [[number, origin, finite(fitness)] for number, origin, fitness in row.lineage]
-    return [row.run, row.index, row.program.to_flat_text(), finite(row.search), line]
+    return [row.run, row.index, row.programs.to_flat_text(), finite(row.search), line]
 
 
 def _finalists(kept: list[Any]) -> list[Finalist]:
     return [
-        Finalist(run, index, Program.parse(text).simplified(), math.inf if search is None else search, line)
+        Finalist(run, index, Programs.parse(text).simplified(), math.inf if search is None else search, line)
         for run, index, text, search, line in kept
     ]
 
@@ -181,7 +181,7 @@ def _parts(config: Refinement, setup: Setup) -> Parts:
         cleanup.pop_all()
     setup.status(f"{len(rows)} programs on {', '.join(map(task_name, funnel[0]))}")
     strategy = Refiner(
-        tuple(row.program for row in rows),
+        tuple(row.programs for row in rows),
         tuple((row.run, row.index) for row in rows),
         len(funnel),
         config.kept,
@@ -209,12 +209,12 @@ def refined(store: ProgramStore) -> Refined:
         row._replace(rounds=tried) for row, tried in zip(_finalists(store.fact("finalists")), state.rounds, strict=True)
     ]
     rows.sort(key=lambda row: (-len(row.rounds), row.rounds[-1:], row.run, row.index))
-    return Refined(rows, state.program, state.fitness, state.noise, state.removals, state.phase)
+    return Refined(rows, state.programs, state.fitness, state.noise, state.removals, state.phase)
 
 
 def _rule(store: ProgramStore) -> Rule:
     config, result = store.fact("config"), refined(store)
-    if result.program is None:
+    if result.programs is None:
         if result.phase == "done":
             runs = ", ".join(config["runs"])
             raise RulesmithError(f"no program of {runs} trains all networks of the funnel")
@@ -240,8 +240,8 @@ def _rule(store: ProgramStore) -> Rule:
     provenance = {"origin": "rulesmith", "method": "symbolic, refined", "run": winner.run, "candidate": winner.index}
     known = {key: value for key, value in evidence.items() if value or value == 0.0}
     evidence = {key: value for key, value in known.items() if value == value}  # no NaN, which is not known yet
-    program, about = with_weight_decay(result.program), "found by symbolic search, refined"
-    return Rule(config["name"], {"all": program}, about, LEARNING_RATES, {}, provenance, evidence)
+    programs, about = dict(result.programs.with_weight_decay().parts), "found by symbolic search, refined"
+    return Rule(config["name"], programs, about, LEARNING_RATES, {}, provenance, evidence)
 
 
 def keep_selection(store: ProgramStore, status: Callable[[str], None]) -> None:

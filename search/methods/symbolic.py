@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ...envs.tasks import task_name
-from ...programs import Program, rule_file
-from ...programs.analysis import with_weight_decay
+from ...programs import Program, RulesmithError, rule_file
+from ...programs.fingerprint import examine_all
+from ...programs.parts import Programs
 from ...programs.rule import Rule
 from ..curricula.task_order import TaskOrder
 from ..method import Method, Parts, Preset, Setup, Workers
@@ -84,17 +85,19 @@ PRESETS: dict[str, Preset[Symbolic]] = {
 }
 
 
-def start_program(config: Symbolic) -> Program:
-    """Return the program that a config starts from, hyperparameters inlined.
+def start_programs(config: Symbolic) -> Programs:
+    """Return the programs that a config starts from, hyperparameters inlined.
 
     Raises:
         RulesmithError: there is no such rule, or a search cannot start there.
     """
     if config.init == "warm-start":
-        return Program.parse(WARM_START)
-    program = inlined(rule_file.find_optimizer(config.init).program)
-    checked(program, Limits(statements=config.statements))
-    return program
+        return Programs.of(Program.parse(WARM_START))
+    start = inlined(Programs.of(rule_file.find_optimizer(config.init).programs))
+    checked(start, Limits(statements=config.statements))
+    if fault := examine_all(start)[1]:
+        raise RulesmithError(f"--init {config.init}: no search can start there: {fault}")
+    return start
 
 
 def make_curriculum(config: Symbolic) -> TaskOrder:
@@ -108,7 +111,7 @@ def make_curriculum(config: Symbolic) -> TaskOrder:
 
 
 def _check(config: Symbolic) -> dict[str, Any]:
-    start = start_program(config)
+    start = start_programs(config)
     make_curriculum(config)
     program_strategy(config, start)
     return {"start": start.to_text()}
@@ -117,7 +120,7 @@ def _check(config: Symbolic) -> dict[str, Any]:
 def _parts(config: Symbolic, setup: Setup) -> Parts:
     from ...meta.fitness import AdamWReference, Protocol
 
-    start = Program.parse(setup.fact("start"))
+    start = Programs.parse(setup.fact("start"))
     strategy, curriculum = program_strategy(config, start), make_curriculum(config)
     protocol = Protocol(checked_tasks(config.tasks), tuple(range(config.seeds)), memory=config.memory)
     one, together = (functools.partial(build, protocol) for build in (evaluator, group_evaluator))
@@ -140,8 +143,8 @@ def _rule(store: ProgramStore) -> Rule:
     evidence |= {f"search loss, relative to tuned AdamW's, on {task}": loss for task, loss in found.losses.items()}
     provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
     provenance |= {"seed": config["seed"], "candidate": found.number}
-    program, about = with_weight_decay(found.program), "found by symbolic search"
-    return Rule(f"found-{found.number}", {"all": program}, about, (1e-4, 1.0), {}, provenance, evidence)
+    programs, about = dict(found.programs.with_weight_decay().parts), "found by symbolic search"
+    return Rule(f"found-{found.number}", programs, about, (1e-4, 1.0), {}, provenance, evidence)
 
 
 METHOD = Method(
@@ -158,4 +161,4 @@ METHOD = Method(
 )
 """The method."""
 
-__all__ = ["METHOD", "WARM_START", "Symbolic", "make_curriculum", "start_program"]
+__all__ = ["METHOD", "WARM_START", "Symbolic", "make_curriculum", "start_programs"]

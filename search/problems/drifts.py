@@ -15,10 +15,11 @@ from ...meta.learners import settings_of, updates_for
 from ...meta.population import Population, Trials, repeated
 from ...meta.score import Score
 from ...meta.visited import Visited
-from ...programs import Program, ProgramError, RulesmithError, rule_file
+from ...programs import ProgramError, RulesmithError, rule_file
 from ...programs.drift import drift_slope
 from ...programs.interpreter import Capacity, Code, encode, interpret_drift
 from ...programs.objective import Objective
+from ...programs.parts import Programs
 from ..candidates import Candidate
 from ..config_codec import names_of
 from ..curricula.lifetimes import draw_lifetimes
@@ -34,7 +35,7 @@ def _encoded(candidates: Sequence[Candidate]) -> list[Code | ProgramError]:
     codes: list[Code | ProgramError] = []
     for candidate in candidates:
         try:
-            codes.append(encode(Program.parse(candidate.program.to_flat_text()).simplified(), CAPACITY))
+            codes.append(encode(Programs.parse(candidate.programs.to_flat_text()).only.simplified(), CAPACITY))
         except ProgramError as error:
             codes.append(error)
     return codes
@@ -150,7 +151,7 @@ def _score(code: Code | ProgramError, losses: dict[str, float]) -> Score:
     return Score(float(np.mean(list(losses.values()))), "", losses)
 
 
-def start_drift(init: str, statements: int) -> Program:
+def start_drift(init: str, statements: int) -> Programs:
     """Return the drift that a search starts from, hyperparameters inlined.
 
     Args:
@@ -163,9 +164,9 @@ def start_drift(init: str, statements: int) -> Program:
     found = rule_file.find_objective(init)
     if found.program is None:
         raise RulesmithError(f"--init {init}: a search over programs starts from a program, not from a network")
-    program = inlined(found.program)
-    checked(program, Limits(statements=statements))
-    return program
+    start = inlined(Programs.of(found.program))
+    checked(start, Limits(statements=statements))
+    return start
 
 
 def drift_rule(store: ProgramStore, measure: str) -> Objective:
@@ -188,7 +189,7 @@ def drift_rule(store: ProgramStore, measure: str) -> Objective:
     return Objective(
         f"found-{found.number}",
         "drift",
-        program=found.program,
+        program=found.programs.only,
         description="a drift found by symbolic search",
         agent=store.fact("agent") or {},
         provenance=provenance,

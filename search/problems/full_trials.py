@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...envs.tasks import Task, task_name
-from ...programs import Program
+from ...programs.parts import Programs
 from ..candidates import Feedback
 from ..engine import Evaluation
 from ..executors import Executor
@@ -39,7 +39,7 @@ class FullTrials:
         self, state: tuple[()], candidates: Sequence[RefinementTrial], tasks: Any, key: Any
     ) -> Evaluation[tuple[()], list[Feedback], None]:
         """Return each trial's score."""
-        jobs = [("full", t.program.to_flat_text(), (t.round, t.seeds, self.references[t.round])) for t in candidates]
+        jobs = [("full", t.programs.to_flat_text(), (t.round, t.seeds, self.references[t.round])) for t in candidates]
         scores = self.executor.map(jobs)
         return Evaluation((), [Feedback(score, "evaluated") for score in scores], None, {})
 
@@ -64,7 +64,7 @@ def full_evaluator(funnel: tuple[tuple[str | Task, ...], ...]) -> Callable[[tupl
             case "adamw", task, (number, seeds, _):
                 return fitness(number, seeds).measure_adamw(task)
             case _, text, (number, seeds, reference):
-                return fitness(number, seeds)(Program.parse(text), reference)
+                return fitness(number, seeds)(Programs.parse(text), reference)
 
     return evaluate
 

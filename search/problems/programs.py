@@ -51,7 +51,7 @@ class ProgramProblem:
         self, state: Known, candidates: Sequence[Candidate], tasks: Any, key: Any
     ) -> Evaluation[Known, list[Feedback], list[Score]]:
         """Score the candidates: from the cache where digest or fingerprint is known, else by the scorer."""
-        from ...programs.fingerprint import examine
+        from ...programs.fingerprint import examine_all
 
         started = time.perf_counter()
         fingerprints, scores = state
@@ -61,17 +61,16 @@ class ProgramProblem:
             if candidate.digest in fingerprints:
                 sources.append(("digest", ""))
                 continue
-            mark, proportional = examine(candidate.program)
+            mark, fault = examine_all(candidate.programs)
             fingerprints[candidate.digest] = mark
             if mark in scores or mark in waiting:
                 sources.append(("fingerprint", "f" + mark))
                 continue
             sources.append(("evaluated", "f" + mark))
-            if proportional:
-                waiting[mark] = candidate
+            if fault:
+                scores[mark] = Score(math.inf, fault)
             else:
-                # Otherwise a program could win by changing the given learning rate with its own constant.
-                scores[mark] = Score(math.inf, "the update is not proportional to the learning rate")
+                waiting[mark] = candidate
         bred = time.perf_counter()
         scores.update(dict(zip(waiting, self.score(list(waiting.values()), tasks), strict=True)))
         trained = time.perf_counter()

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...envs.tasks import SETS, Task, find_checked, task_name
 from ...meta.score import Score
-from ...programs import Program, RulesmithError
+from ...programs import RulesmithError
+from ...programs.parts import Programs
 from ..candidates import Candidate
 from ..executors import Executor, Groups, Here, Pool, Portable, available_cores
 from ..method import Workers
@@ -31,7 +32,7 @@ class TrainingScorer:
     def __call__(self, candidates: Sequence[Candidate], tasks: Any) -> list[Score]:
         """Return the candidates' scores; `tasks` is the program to keep up with, a `Leader`, or None."""
         rest = (self.reference, tasks)
-        return self.executor.map([("score", c.program.to_flat_text(), rest) for c in candidates])
+        return self.executor.map([("score", c.programs.to_flat_text(), rest) for c in candidates])
 
 
 def checked_tasks(named: Sequence[str | Task]) -> tuple[str | Task, ...]:
@@ -89,12 +90,12 @@ def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]],
             case "adamw", task, _:
                 return fitness.measure_adamw(task)
             case _, text, _:
-                return fitness.measure_pilot(Program.parse(text)).loss
+                return fitness.measure_pilot(Programs.parse(text)).loss
 
     def evaluate(jobs: Sequence[tuple[str, Any, Any]]) -> list[Any]:
         if jobs[0][0] != "score":
             return [measure(job) for job in jobs]
-        return fitness.scores([Program.parse(text) for _, text, _ in jobs], *jobs[0][2])
+        return fitness.scores([Programs.parse(text) for _, text, _ in jobs], *jobs[0][2])
 
     return evaluate
 
@@ -105,13 +106,13 @@ def evaluator(protocol: Any) -> Callable[[tuple[str, Any, Any]], Any]:
     return lambda job: evaluate([job])[0]
 
 
-def measure_adamw(executor: Executor, tasks: Sequence[str], start: Program) -> Any:
+def measure_adamw(executor: Executor, tasks: Sequence[str], start: Programs) -> Any:
     """Return AdamW's losses, an `AdamWReference`, at its shipped setting on each task, or one tuned now.
 
     Args:
         executor: runs what `evaluator` returns.
         tasks: names, the pilot's first.
-        start: the program that a search starts from; what is hopeless is decided by the worse of it and AdamW.
+        start: the rule that a search starts from; what is hopeless is decided by the worse of it and AdamW.
     """
     from ...meta.fitness import reference_of
 

@@ -12,16 +12,17 @@ only mutation is that of constants.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
 
-from ...programs import Program
+from ...programs import ProgramError
+from ...programs.parts import Programs
 from ..archive import Entry, merge
 from ..candidates import Candidate, Feedback
-from ..mutation import MUTATIONS, Limits, Mutant, checked, mutate
+from ..mutation import MUTATIONS, Limits, Mutant, checked, exchanged, mutate
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,19 @@ def _generators(key: jax.Array, count: int) -> list[random.Random]:
     return [random.Random(f"{seeds} {child}") for child in range(count)]
 
 
-def _start(start: Program, limits: Limits) -> Candidate:
+EXCHANGES = 0.1
+"""Share of the children that take a whole program from another member, where both have two."""
+
+
+def _start(start: Programs, limits: Limits) -> Candidate:
     summary = checked(start, limits)
-    return Candidate(0, start, None, "start", 0, summary.digest, summary.length)
+    return Candidate(0, start, None, "start", 0, summary.digest, summary.length, summary.cost)
 
 
 def _child(index: int, parent: int, mutant: Mutant, origin: str) -> Candidate:
     summary = mutant.summary
-    return Candidate(index, mutant.program, parent, origin, mutant.refused, summary.digest, summary.length)
+    what = (summary.digest, summary.length, summary.cost)
+    return Candidate(index, mutant.programs, parent, origin, mutant.refused, *what)
 
 
 @dataclass(frozen=True)
@@ -64,22 +70,22 @@ class RegularizedEvolution:
     """See the module.
 
     Attributes:
-        start: the program to begin with.
+        start: the rule to begin with.
         population: number of members.
         tournament: members drawn for each child; the best becomes its parent.
         batch: children bred from one snapshot.
         restart: candidates between restarts.
         limits: what mutants must keep to.
-        kinds: the mutations, equally likely.
+        kinds: the mutations, and how often each is drawn beside the others.
     """
 
-    start: Program
+    start: Programs
     population: int
     tournament: int
     batch: int
     restart: int
     limits: Limits = Limits()
-    kinds: tuple[str, ...] = MUTATIONS
+    kinds: Mapping[str, float] = field(default_factory=lambda: MUTATIONS)
 
     def init(self, key: jax.Array) -> EvolutionState:
         """Return an empty population."""
@@ -108,7 +114,15 @@ class RegularizedEvolution:
 
     def breed(self, parent: Candidate, members: Sequence[Entry], rng: random.Random) -> Mutant:
         """Return a child of the parent; `members` are those it was drawn from."""
-        return mutate(parent.program, rng, self.limits, self.kinds)
+        if len(parent.programs.parts) > 1 and "share" in self.kinds and rng.random() < EXCHANGES:
+            mate = self.winner(members, rng).programs
+            if len(mate.parts) > 1:
+                try:
+                    child = exchanged(parent.programs, mate, rng)
+                    return Mutant(child, checked(child, self.limits), "exchange", 0)
+                except ProgramError:  # too costly together
+                    pass
+        return mutate(parent.programs, rng, self.limits, self.kinds)
 
     def tell(
         self, state: EvolutionState, candidates: Sequence[Candidate], feedback: Sequence[Feedback]
@@ -137,18 +151,18 @@ class RandomSearch:
     """Mutants of the start program, 1 to `depth` mutations away, independent of all earlier results.
 
     Attributes:
-        start: the program to begin with.
+        start: the rule to begin with.
         batch: candidates of a step.
         depth: the most mutations.
         limits: what mutants must keep to.
-        kinds: the mutations, equally likely.
+        kinds: the mutations, and how often each is drawn beside the others.
     """
 
-    start: Program
+    start: Programs
     batch: int
     depth: int = 12
     limits: Limits = Limits()
-    kinds: tuple[str, ...] = MUTATIONS
+    kinds: Mapping[str, float] = field(default_factory=lambda: MUTATIONS)
 
     def init(self, key: jax.Array) -> EvolutionState:
         """Return an empty state."""
@@ -163,7 +177,7 @@ class RandomSearch:
             mutant, refused = mutate(self.start, rng, self.limits, self.kinds), 0
             for _ in range(int(rng.random() * self.depth)):
                 refused += mutant.refused
-                mutant = mutate(mutant.program, rng, self.limits, self.kinds)
+                mutant = mutate(mutant.programs, rng, self.limits, self.kinds)
             mutant = replace(mutant, refused=refused + mutant.refused)
             candidates.append(_child(state.proposed + number, 0, mutant, "random"))
         return candidates

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ...envs.imports import attribute_at
-from ...programs import Program
 from ...programs.errors import unknown
+from ...programs.parts import Programs
 from ..candidates import Candidate, Feedback
 from ..engine import Strategy
-from ..mutation import MUTATIONS, Limits
+from ..mutation import DRIFT_MUTATIONS, MUTATIONS, Limits
 from .evolution import RandomSearch, RegularizedEvolution
 
 
@@ -34,36 +34,48 @@ class Breeding(Protocol):
 ProgramStrategy = Strategy[Any, list[Candidate], list[Feedback]]
 
 
-def _evolution(config: Breeding, start: Program, kinds: tuple[str, ...] = MUTATIONS) -> ProgramStrategy:
+def _kinds(start: Programs) -> Mapping[str, float]:
+    return MUTATIONS if start.dialect.states else DRIFT_MUTATIONS
+
+
+def _evolution(
+    config: Breeding, start: Programs, limits: Limits, kinds: Mapping[str, float] | None = None
+) -> ProgramStrategy:
     sizes = (config.population, config.tournament, config.batch, config.restart)
-    return RegularizedEvolution(start, *sizes, Limits(statements=config.statements), kinds)
+    return RegularizedEvolution(start, *sizes, limits, kinds or _kinds(start))
 
 
-def _random(config: Breeding, start: Program) -> ProgramStrategy:
-    return RandomSearch(start, config.batch, limits=Limits(statements=config.statements))
+def _random(config: Breeding, start: Programs, limits: Limits) -> ProgramStrategy:
+    return RandomSearch(start, config.batch, limits=limits, kinds=_kinds(start))
 
 
-def _constants(config: Breeding, start: Program) -> ProgramStrategy:
-    return _evolution(config, start, ("constant",))
+def _constants(config: Breeding, start: Programs, limits: Limits) -> ProgramStrategy:
+    return _evolution(config, start, limits, {"constant": 1})
 
 
-PROGRAM_STRATEGIES: dict[str, Callable[[Any, Program], ProgramStrategy]] = {
+PROGRAM_STRATEGIES: dict[str, Callable[[Any, Programs, Limits], ProgramStrategy]] = {
     "evolution": _evolution,
     "random": _random,
     "constants": _constants,
 }
-"""Functions of (a config, the program to start from) to the strategy. One more row makes a strategy known to every
-search over programs and to the tests that all strategies must pass."""
+"""Functions of (a config, the rule to start from, what mutants must keep to) to the strategy. One more row makes a
+strategy known to every search over programs and to the tests that all strategies must pass."""
 
 
-def program_strategy(config: Breeding, start: Program) -> ProgramStrategy:
+def program_strategy(config: Breeding, start: Programs, limits: Limits | None = None) -> ProgramStrategy:
     """Return the strategy that a config names, or that stands at its import path.
+
+    Args:
+        config: of the search.
+        start: the rule to start from.
+        limits: what mutants must keep to; by default the config's number of statements.
 
     Raises:
         RulesmithError: there is no such strategy.
     """
+    limits = limits or Limits(statements=config.statements)
     if ":" in config.strategy:
-        return attribute_at(config.strategy, "strategy")(config, start)
+        return attribute_at(config.strategy, "strategy")(config, start, limits)
     if config.strategy not in PROGRAM_STRATEGIES:
         raise unknown("strategy", config.strategy, PROGRAM_STRATEGIES)
-    return PROGRAM_STRATEGIES[config.strategy](config, start)
+    return PROGRAM_STRATEGIES[config.strategy](config, start, limits)

@@ -21,27 +21,29 @@ from typing import Any
 import numpy as np
 
 from ...programs import Program, ProgramError, Statement
-from ...programs.analysis import summarize
+from ...programs.parts import Programs
 from ...programs.program import Operand
 from ..candidates import Candidate, Feedback
 from ..mutation import Limits, checked, rounded
 
 NOISE_GROUPS = 3
 """Groups of other seeds by which the noise of a fitness is measured."""
+NO_LIMITS = Limits(statements=10_000, cost=math.inf)
+"""What is refined may be of any length and cost."""
 PHASES = ("funnel", "constants", "noise", "removal", "confirmation", "done")
 
 
 @dataclass(frozen=True)
 class RefinementTrial(Candidate):
-    """A program to try in full.
+    """A rule to try in full.
 
     Attributes:
         round: round of the funnel, from 0; it decides the tasks.
         seeds: seeds of the trainings.
     """
 
-    round: int
-    seeds: tuple[int, ...]
+    round: int = 0
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Refining:
         asked: trials so far, in all phases.
         rounds: each finalist's fitnesses in the funnel.
         alive: places of the finalists in this round of the funnel.
-        program: the winner, as refined so far.
+        programs: the winner, as refined so far.
         fitness: fitness of the winner, then with its constants tuned, then after removals.
         start: fitness of the tuned program with each group of seeds.
         options: fitnesses of the shorter programs that removal tried last.
@@ -77,7 +79,7 @@ class Refining:
     asked: int
     rounds: tuple[tuple[float, ...], ...]
     alive: tuple[int, ...]
-    program: Program | None = None
+    programs: Programs | None = None
     fitness: tuple[float, ...] = ()
     start: tuple[float, ...] = ()
     options: tuple[float, ...] = ()
@@ -105,7 +107,7 @@ class Refiner:
         seed: seed of the random constants.
     """
 
-    finalists: tuple[Program, ...]
+    finalists: tuple[Programs, ...]
     names: tuple[Any, ...]
     funnel: int
     kept: float
@@ -114,38 +116,38 @@ class Refiner:
     seeds: int
     batch: int
     seed: int
-    _cache: dict[Any, list[tuple[Program, str, tuple[int, ...]]]] = field(default_factory=dict, repr=False)
+    _cache: dict[Any, list[tuple[Programs, str, tuple[int, ...]]]] = field(default_factory=dict, repr=False)
 
     def init(self, key: Any) -> Refining:
         """Return the state at the start."""
         count = len(self.finalists)
         return Refining("funnel", 0, (), 0, ((),) * count, tuple(range(count)))
 
-    def trials_of(self, state: Refining) -> list[tuple[Program, str, tuple[int, ...]]]:
+    def trials_of(self, state: Refining) -> list[tuple[Programs, str, tuple[int, ...]]]:
         """Return all trials of the state's phase: programs, what they are, and seeds."""
-        mark = (state.phase, state.round, state.alive, state.program)
+        mark = (state.phase, state.round, state.alive, state.programs)
         if mark not in self._cache:
             self._cache.clear()
             self._cache[mark] = self._trials(state)
         return self._cache[mark]
 
-    def _trials(self, state: Refining) -> list[tuple[Program, str, tuple[int, ...]]]:
+    def _trials(self, state: Refining) -> list[tuple[Programs, str, tuple[int, ...]]]:
         own = tuple(range(self.seeds))
         others = [tuple(100 * (i + 1) + seed for seed in own) for i in range(NOISE_GROUPS)]
         if state.phase == "funnel":
             return [(self.finalists[i], "finalist", own) for i in state.alive]
-        program = state.program
-        assert program is not None
+        programs = state.programs
+        assert programs is not None
         if state.phase == "constants":
             draws = [random.Random(f"{self.seed} {state.round} {i}") for i in range(self.trials)]
-            return [(moved(program, 0.8 * 0.5**state.round, rng), "constants", own) for rng in draws]
+            return [(moved(programs, 0.8 * 0.5**state.round, rng), "constants", own) for rng in draws]
         if state.phase == "noise":
-            return [(program, "noise", group) for group in others]
+            return [(programs, "noise", group) for group in others]
         if state.phase == "removal":
-            return [(option, f"without {words(statement)}", own) for statement, option in shorter(program)]
+            return [(option, f"without {statement}", own) for statement, option in shorter(programs)]
         if state.phase == "confirmation":
-            statement, option = list(shorter(program))[int(np.argmin(state.options))]
-            return [(option, f"without {words(statement)}, other seeds", group) for group in others]
+            statement, option = list(shorter(programs))[int(np.argmin(state.options))]
+            return [(option, f"without {statement}, other seeds", group) for group in others]
         return []
 
     def ask(self, state: Refining, key: Any) -> list[RefinementTrial]:
@@ -155,9 +157,10 @@ class Refiner:
         last = self.funnel - 1
         where = state.round if state.phase == "funnel" else last
         trials = []
-        for number, (program, what, seeds) in enumerate(rows, state.asked):
-            summary = summarize(program)
-            trials.append(RefinementTrial(number, program, None, what, 0, summary.digest, summary.length, where, seeds))
+        for number, (programs, what, seeds) in enumerate(rows, state.asked):
+            summary = checked(programs, NO_LIMITS)
+            facts = (summary.digest, summary.length, summary.cost)
+            trials.append(RefinementTrial(number, programs, None, what, 0, *facts, where, seeds))
         return trials
 
     def tell(self, state: Refining, candidates: Sequence[RefinementTrial], feedback: Sequence[Feedback]) -> Refining:
@@ -173,10 +176,10 @@ class Refiner:
         if state.phase == "funnel":
             return self._after_round(fresh, found)
         if state.phase == "constants":
-            program, first, tuned = state.program, state.fitness[0], state.fitness[-1]
+            programs, first, tuned = state.programs, state.fitness[0], state.fitness[-1]
             if min(found) < tuned:
-                program, tuned = _settled(self.trials_of(state)[int(np.argmin(found))][0]), min(found)
-            fresh = replace(fresh, program=program, fitness=(first, tuned), round=state.round + 1)
+                programs, tuned = _settled(self.trials_of(state)[int(np.argmin(found))][0]), min(found)
+            fresh = replace(fresh, programs=programs, fitness=(first, tuned), round=state.round + 1)
             return fresh if fresh.round < self.rounds else replace(fresh, phase="noise")
         if state.phase == "noise":
             first, tuned = state.fitness[0], state.fitness[-1]
@@ -189,11 +192,13 @@ class Refiner:
         costs = np.log([best, *found]) - np.log(state.start)
         if not costs.mean() <= costs.std(ddof=1) / math.sqrt(len(costs)):
             return self._ended(fresh)
-        assert state.program is not None
-        statement, option = list(shorter(state.program))[int(np.argmin(state.options))]
-        removals = (*state.removals, Removal(words(statement), best, True))
+        assert state.programs is not None
+        statement, option = list(shorter(state.programs))[int(np.argmin(state.options))]
+        removals = (*state.removals, Removal(statement, best, True))
         fitness = (*state.fitness[:2], best)
-        return replace(fresh, phase="removal", program=_settled(option), fitness=fitness, removals=removals, options=())
+        return replace(
+            fresh, phase="removal", programs=_settled(option), fitness=fitness, removals=removals, options=()
+        )
 
     def _after_round(self, state: Refining, found: tuple[float, ...]) -> Refining:
         rounds = list(state.rounds)
@@ -207,27 +212,27 @@ class Refiner:
         best = rounds[order[0]][-1]
         if not math.isfinite(best):
             return replace(state, phase="done", alive=tuple(order))
-        program = _settled(self.finalists[order[0]])
-        winner = replace(state, round=0, alive=tuple(order), fitness=(best, best), program=program)
+        programs = _settled(self.finalists[order[0]])
+        winner = replace(state, round=0, alive=tuple(order), fitness=(best, best), programs=programs)
         return replace(winner, phase="constants" if self.rounds else "noise")
 
     def _ended(self, state: Refining) -> Refining:
-        assert state.program is not None
+        assert state.programs is not None
         least: dict[str, float] = {}
-        options = list(shorter(state.program))
+        options = list(shorter(state.programs))
         for i in sorted(range(len(state.options)), key=lambda i: (state.options[i], i)):
-            least.setdefault(words(options[i][0]), state.options[i])
+            least.setdefault(options[i][0], state.options[i])
         worth = tuple(Removal(name, fitness, False) for name, fitness in least.items())
         return replace(state, phase="done", removals=(*state.removals, *worth))
 
 
-def _settled(program: Program) -> Program:
-    """Return the program as it is when it is read back from a run's store."""
-    return Program.parse(program.to_flat_text())
+def _settled(programs: Programs) -> Programs:
+    """Return the programs as they are when they are read back from a run's store."""
+    return Programs.parse(programs.to_flat_text())
 
 
-def moved(program: Program, size: float, rng: random.Random) -> Program:
-    """Return the program with every literal multiplied by 2 ** N(0, size); where x is in (0.5, 1), 1 - x is."""
+def moved(programs: Programs, size: float, rng: random.Random) -> Programs:
+    """Return the rule with every literal multiplied by 2 ** N(0, size); where x is in (0.5, 1), 1 - x is."""
 
     def move(operand: Operand) -> Operand:
         if not isinstance(operand, float) or operand == 0.0:
@@ -235,24 +240,28 @@ def moved(program: Program, size: float, rng: random.Random) -> Program:
         factor = 2.0 ** rng.gauss(0, size)
         return rounded(1.0 - (1.0 - operand) * factor) if 0.5 < operand < 1.0 else rounded(operand * factor)
 
-    statements = tuple(s._replace(operands=tuple(map(move, s.operands))) for s in program.statements)
-    return replace(program, statements=statements, returns=tuple(map(move, program.returns)))
+    def changed(program: Program) -> Program:
+        statements = tuple(s._replace(operands=tuple(map(move, s.operands))) for s in program.statements)
+        return replace(program, statements=statements, returns=tuple(map(move, program.returns)))
+
+    return programs.mapped(changed)
 
 
-def shorter(program: Program) -> Iterator[tuple[Statement, Program]]:
-    """Yield each statement with the valid, shorter programs in which one of its operands stands for its result."""
-    limits = Limits(statements=10_000, cost=10_000)
-    for i, statement in enumerate(program.statements):
-        for operand in statement.operands:
-            passed = statement._replace(function="add", operands=(operand, 0.0))
-            statements = (*program.statements[:i], passed, *program.statements[i + 1 :])
-            try:
-                found = replace(program, statements=statements).simplified()
-                checked(found, limits)
-            except ProgramError:
-                continue
-            if len(found.statements) < len(program.statements):
-                yield statement, found
+def shorter(programs: Programs) -> Iterator[tuple[str, Programs]]:
+    """Yield each statement, in words, with the valid, shorter rules in which an operand stands for its result."""
+    for label, program in programs.parts:
+        for i, statement in enumerate(program.statements):
+            for operand in statement.operands:
+                passed = statement._replace(function="add", operands=(operand, 0.0))
+                statements = (*program.statements[:i], passed, *program.statements[i + 1 :])
+                try:
+                    found = programs.with_part(label, replace(program, statements=statements)).simplified()
+                    checked(found, NO_LIMITS)
+                except ProgramError:
+                    continue
+                if found.statements < programs.statements:
+                    where = "" if label == "all" else f" ({label})"
+                    yield words(statement) + where, found
 
 
 def words(statement: Statement) -> str:

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from rulesmith import Program, load
+from rulesmith import load
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.fitness import AdamWReference, Fitness, Measured, Protocol, reference_of
-from rulesmith.meta.training import Trainer, bytes_of, programs_at_once
+from rulesmith.meta.training import Trainer, bytes_of, encoded, programs_at_once
 from rulesmith.meta.tuning import best_tried, ranges_of, settings, tried, tune
-from rulesmith.programs.interpreter import encode
+from rulesmith.programs.parts import Programs
 from rulesmith.search.methods.symbolic import WARM_START
 
 TASK = tasks()["iris-mlp-2k"]
@@ -65,16 +65,16 @@ def reference(fitness):
 
 
 def test_vmapped_programs_train_as_those_one_after_another(trainer):
-    programs = [load(name).program for name in ("adamw", "lion", "adafactor")]
-    heavy = Program.parse("def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * orthogonalize(m), m")
-    programs += [heavy, Program.parse("def update(g, lr):\n return lr * (g / 0)")]
+    programs = [Programs.of(load(name).programs) for name in ("adamw", "lion", "adafactor", "muon")]
+    heavy = Programs.parse("def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * orthogonalize(m), m")
+    programs += [heavy, Programs.parse("def update(g, lr):\n return lr * (g / 0)")]
     scales = [[0.001 * (i + 1), 0.01] for i in range(len(programs))]
     many = Trainer(TASK, runs=2, programs=2)
     found, wanted = (made.losses_of(programs, scales, [0], relative=True, steps=5) for made in (many, trainer))
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
-    assert np.isfinite(found[:4]).all()
-    assert np.isnan(found[4]).all()
-    stacked, data = jax.tree.map(lambda x: np.stack([x, x]), (encode(programs[0]), many.seed(0)))
+    assert np.isfinite(found[:5]).all()
+    assert np.isnan(found[5]).all()
+    stacked, data = jax.tree.map(lambda x: np.stack([x, x]), (encoded(programs[0]), many.seed(0)))
     lowered = many._interpreted.lower(stacked, data, np.ones((2, 2), np.float32), np.bool_(True), np.int32(5))
     taken = lowered.compile().memory_analysis().temp_size_in_bytes / 2
     assert 0.5 * taken < bytes_of(TASK, 2) < 2 * taken
@@ -91,7 +91,7 @@ def test_as_many_programs_at_once_as_the_memory_holds():
 
 def test_programs_are_scored_together_as_alone(fitness, reference):
     texts = [WARM_START, "def update(g, lr):\n return lr * (0 - g)", "def update(g, lr):\n return lr * g"]
-    programs = [Program.parse(text) for text in texts]
+    programs = [Programs.parse(text) for text in texts]
     assert fitness.scores(programs, reference) == [fitness(program, reference) for program in programs]
 
 
@@ -116,10 +116,10 @@ def test_a_task_weighs_by_its_precision():
 
 
 def test_a_factor_changes_nothing(fitness, reference):
-    plain = fitness(Program.parse(WARM_START), reference)
+    plain = fitness(Programs.parse(WARM_START), reference)
     assert plain.complete
     for factor in ("1000", "0.001"):
-        scaled = Program.parse(WARM_START.replace("return lr", f"return {factor} * lr"))
+        scaled = Programs.parse(WARM_START.replace("return lr", f"return {factor} * lr"))
         assert fitness(scaled, reference).fitness == pytest.approx(plain.fitness, rel=1e-3)
 
 
@@ -133,7 +133,7 @@ def test_a_factor_changes_nothing(fitness, reference):
     ],
 )
 def test_a_program_that_fails_costs_only_itself(fitness, reference, update, reason):
-    score = fitness(Program.parse(f"def update(g, lr):\n return {update}"), reference)
+    score = fitness(Programs.parse(f"def update(g, lr):\n return {update}"), reference)
     assert not score.complete
     assert reason in score.reason
     assert score.fitness > 3 or math.isinf(score.fitness)

@@ -13,6 +13,7 @@ from rulesmith.programs.analysis import summarize
 from rulesmith.programs.compiler import update_function
 from rulesmith.programs.fingerprint import examine
 from rulesmith.programs.interpreter import encode, interpret, interpret_drift
+from rulesmith.programs.parts import Programs
 from rulesmith.programs.rule import Rule
 from rulesmith.programs.rule_file import dumps, loads, read_program
 from rulesmith.programs.vocabulary import DIALECTS, FUNCTIONS
@@ -68,13 +69,14 @@ def test_constants_that_leave_a_domain_never_raise_or_warn(kind):
         summarize(program)
 
 
+LOSS = jnp.float32(2.3)
 GRADIENT = {"w": jnp.array([[0.5, -2.0, 1e-3], [3.0, 0.25, -1e-2]])}
 
 
 @jax.jit
 def interpreted_update(code):
-    tx = interpret(code, lambda _: jnp.float32(0.5), 7)
-    return tx.update(GRADIENT, tx.init(GRADIENT), GRADIENT)[0]["w"]
+    tx = interpret({"all": code}, lambda _: jnp.float32(0.5), 7)
+    return tx.update(GRADIENT, tx.init(GRADIENT), GRADIENT, value=LOSS)[0]["w"]
 
 
 @jax.jit
@@ -91,7 +93,7 @@ def interpreted(program):
 def compiled(program):
     if program.kind == "update":
         tx = Rule.of(program).to_optax(0.5, total_steps=7)
-        return np.asarray(tx.update(GRADIENT, tx.init(GRADIENT), GRADIENT)[0]["w"])
+        return np.asarray(tx.update(GRADIENT, tx.init(GRADIENT), GRADIENT, value=LOSS)[0]["w"])
     ratio = jnp.exp(GRADIENT["w"])
     given = {"r": ratio, "a": ratio, "progress": jnp.float32(0.0), **dict(program.hyperparameters)}
     return np.asarray(jnp.broadcast_to(update_function(program)(**given)[0], ratio.shape))
@@ -141,7 +143,7 @@ def test_a_constant_beyond_float32_is_refused_where_people_write_and_in_searches
         loads(rule)
     program = Program.parse(body)  # as a search sends it to its workers
     with pytest.raises(ProgramError, match="too large"):
-        checked(program, Limits())
+        checked(Programs.of(program), Limits())
     fits = Program.parse(body.replace(text, "exp(80)"))
     assert not summarize(fits).overflows
     assert read_program_text(tmp_path, fits) == fits
@@ -160,7 +162,7 @@ def test_what_leaves_a_domain_does_not_overflow(text, tmp_path):
 
 def test_no_mutant_overflows():
     rng = random.Random(0)
-    program = Program.parse("def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * m * exp(80), m")
+    program = Programs.parse("def update(g, m, lr):\n m = interp(g, m, 0.9)\n return lr * m * exp(80), m")
     for _ in range(300):
-        mutant = mutate(program, rng, Limits(), ("constant",)).program
+        mutant = mutate(program, rng, Limits(), {"constant": 1}).programs.only
         assert loads(dumps(Rule.of(mutant.simplified()))).program.digest == mutant.digest

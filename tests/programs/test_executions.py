@@ -14,6 +14,7 @@ from rulesmith import Program, load
 from rulesmith.programs import ProgramError, folding
 from rulesmith.programs.compiler import implementation
 from rulesmith.programs.interpreter import Capacity, encode, interpret
+from rulesmith.programs.parts import Programs
 from rulesmith.programs.rule import Rule
 from rulesmith.programs.rule_file import published
 from rulesmith.programs.vocabulary import FUNCTIONS, Kind
@@ -27,6 +28,7 @@ def tree(seed, scale=1.0):
 
 
 WEIGHTS = tree(0)
+LOSS = jnp.float32(2.3)
 PLAIN = {"matrix": "matrix", "vector": "other", "scalar": "other", "kernel": ((0, 1, 2), 3)}
 STACKED = {"matrix": (1, 0), "vector": ((), 0), "scalar": "other", "kernel": (3, (0, 2))}  # 2 matrices of 4 x 6
 
@@ -35,10 +37,10 @@ STACKED = {"matrix": (1, 0), "vector": ((), 0), "scalar": "other", "kernel": (3,
 def interpreted(code, gradients, weights, slots, stacked=False):
     """One step from given states: updates and new states."""
     classes = STACKED if stacked else PLAIN
-    tx = interpret(code, lambda _: jnp.float32(0.1), 7, leaf_classes=classes)
-    state = tx.init(weights)._replace(slots=slots, count=jnp.int32(2))
-    updates, state = tx.update(gradients, state, weights)
-    return updates, state.slots
+    tx = interpret({"all": code}, lambda _: jnp.float32(0.1), 7, leaf_classes=classes)
+    state = tx.init(weights).begun_again({"all": slots}, jnp.bool_(True))._replace(count=jnp.int32(2))
+    updates, state = tx.update(gradients, state, weights, value=LOSS)
+    return updates, state.states()["all"]
 
 
 def compiled(program, gradients, weights, slots, stacked=False):
@@ -46,7 +48,7 @@ def compiled(program, gradients, weights, slots, stacked=False):
     state = tx.init(weights)
     _, unravel = jax.flatten_util.ravel_pytree(weights)
     kept = {slot.name: unravel(row) for slot, row in zip(program.states, slots)}
-    updates, state = tx.update(gradients, state._replace(count=jnp.int32(2), slots=kept), weights)
+    updates, state = tx.update(gradients, state._replace(count=jnp.int32(2), slots=kept), weights, value=LOSS)
     return updates, state.slots
 
 
@@ -69,6 +71,7 @@ def single_statements(program):
         yield dataclasses.replace(
             program,
             inputs=("w", "g", "m", "v", "lr"),
+            states=program.states[:2],
             statements=(statement,),
             returns=("u", "m", "v"),
         )
@@ -84,7 +87,7 @@ def agree(a, b, rtol):
 
 def check_statements(make_program, seed):
     program = rounded(make_program(seed, most=6))
-    slots = jax.random.normal(jax.random.key(seed), (4, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
+    slots = jax.random.normal(jax.random.key(seed), (8, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
     gradients = tree(seed)
     for single in single_statements(program):
         rtol = 1e-4 if single.statements[0].function in ROUGH else 1e-5
@@ -102,7 +105,7 @@ def test_they_agree_statement_by_statement(make_program, seed):
 
 def check_end_to_end(make_program, seed):
     program = rounded(make_program(seed)).simplified()
-    slots = jax.random.normal(jax.random.key(seed), (4, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
+    slots = jax.random.normal(jax.random.key(seed), (8, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
     gradients = tree(seed)
     code = encode(program)
     first, kept = interpreted(code, gradients, WEIGHTS, slots)
@@ -113,7 +116,10 @@ def check_end_to_end(make_program, seed):
         steady = np.isclose(first[leaf], moved[leaf], rtol=3e-6, atol=1e-7)
         both = np.isclose(first[leaf], second[leaf], rtol=1e-3, atol=1e-5, equal_nan=True)
         assert (both | ~steady).all()
-    assert len(kept) == 4
+    for name, row in zip(own, kept):
+        flat = np.concatenate([np.ravel(x) for x in jax.tree.leaves(own[name])])
+        where = np.isclose(row, flat, rtol=1e-3, atol=1e-5, equal_nan=True)
+        assert where.mean() > 0.5
     assert set(own) == {slot.name for slot in program.states}
 
 
@@ -134,12 +140,13 @@ def test_they_agree_on_thousands_of_programs(make_program, check):
     agree_on()
 
 
-@pytest.mark.parametrize("name", [n for n in published() if "all" in load(n).programs])
+@pytest.mark.parametrize("name", published())
 def test_they_agree_on_the_known_rules_over_a_training(name):
-    program = load(name).program
-    code = encode(program, Capacity(64, 48))
-    rule = Rule.of(rounded(program))
-    a, b = interpret(code, lambda _: jnp.float32(0.01), 20), rule.to_optax(0.01, total_steps=20, leaf_classes=PLAIN)
+    programs = Programs.of(load(name).programs)
+    codes = {label: encode(program) for label, program in programs.parts}
+    rule = Rule(name, dict(programs.mapped(rounded).parts))
+    a = interpret(codes, lambda _: jnp.float32(0.01), 20, leaf_classes=PLAIN)
+    b = rule.to_optax(0.01, total_steps=20, leaf_classes=PLAIN)
     steps = [jax.jit(tx.update) for tx in (a, b)]
     states = [tx.init(WEIGHTS) for tx in (a, b)]
     for i in range(20):

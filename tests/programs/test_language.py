@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rulesmith import Program, ProgramError
 from rulesmith.programs.analysis import questions, summarize, with_weight_decay
-from rulesmith.programs.fingerprint import fingerprint, proportional_to_learning_rate, updates
+from rulesmith.programs.fingerprint import examine_all, fault, fingerprint, updates
 from rulesmith.programs.parsing import MAX_NESTING
+from rulesmith.programs.parts import Programs
 from rulesmith.programs.rule_file import find_optimizer, published
 from rulesmith.programs.vocabulary import FUNCTIONS, vocabulary_table
 
@@ -131,8 +132,65 @@ def test_the_fingerprint_tells_apart_what_differs():
 
 
 def test_a_constant_mixed_into_the_learning_rate_is_seen():
-    assert proportional_to_learning_rate(parse("m = sign(g)", returns="lr * m, m"))
-    assert not proportional_to_learning_rate(parse("m = lr + 0.01", returns="m * g, m"))
+    assert not fault(parse("m = sign(g)", returns="lr * m, m"))
+    assert "proportional" in fault(parse("m = lr + 0.01", returns="m * g, m"))
+
+
+def test_an_update_that_does_not_turn_around_with_weights_and_gradients_is_a_fault():
+    assert not fault(parse("m = sqrt(g) * w * w * g", returns="lr * m, m"))
+    for body in ("m = g + 0.01", "m = abs(g)", "m = maximum(g, 0.0)", "m = g * w"):
+        assert "opposite" in fault(parse(body, returns="lr * m, m")), body
+    assert not fault(Program.parse("def drift(r, a):\n return r + 0.1"))
+
+
+TWO = "# for matrix leaves\n{0}# for other leaves\n{1}"
+SIGNS, PLAIN = (f"def update(g, lr):\n    return lr * {x}\n" for x in ("sign(g)", "g"))
+
+
+def test_the_programs_of_a_rule_are_one_value():
+    rule = Programs.parse(TWO.format(SIGNS, PLAIN))
+    assert rule == Programs.of({"other": Program.parse(PLAIN), "matrix": Program.parse(SIGNS)})
+    for text in (rule.to_text(), rule.to_flat_text()):
+        assert Programs.parse(text) == rule
+    assert rule.digest != Programs.parse(TWO.format(PLAIN, SIGNS)).digest
+    assert examine_all(rule)[0] != examine_all(Programs.parse(TWO.format(PLAIN, SIGNS)))[0]
+    with pytest.raises(ProgramError, match="two programs"):
+        rule.only  # noqa: B018
+    for text in (TWO.format(SIGNS, PLAIN) + "# for other leaves\n" + PLAIN, "# for other leaves\n" + PLAIN):
+        with pytest.raises(ProgramError, match="one program, or one for"):
+            Programs.parse(text)
+
+
+def test_two_programs_that_do_the_same_are_one_but_for_numbers_over_all_leaves():
+    same = Programs.parse(TWO.format(SIGNS, SIGNS.replace("sign(g)", "sign(g + 0)")))
+    assert same.simplified() == Programs.parse(SIGNS)
+    assert same.digest == Program.parse(SIGNS).digest
+    assert examine_all(same)[0] == fingerprint(Program.parse(SIGNS))
+    clipped = SIGNS.replace("sign(g)", "clip_by_global_norm(g, 1.0)")
+    apart = Programs.parse(TWO.format(clipped, clipped))
+    assert apart.simplified() == apart
+    assert apart.digest != Program.parse(clipped).digest
+
+
+def test_two_weight_decays_share_a_name_only_if_they_are_one():
+    decayed = [f"def update(w, g, lr):\n return lr * (sign(g) + {x} * w)\n" for x in (0.1, 0.1, 0.2)]
+    one, two = (Programs.parse(TWO.format(*pair)).with_weight_decay() for pair in (decayed[:2], decayed[1:]))
+    assert [p.hyperparameters for _, p in one.parts] == [(("weight_decay", 0.1),)] * 2
+    assert [p.hyperparameters for _, p in two.parts] == [(("weight_decay", 0.1),), (("other_weight_decay", 0.2),)]
+
+
+def test_states_begin_where_the_signature_says():
+    text = "def update(g, m, d: scalar(1.0), z: full(w), v: row(0.5), lr):\n return lr * (g + z), m, d, z, v\n"
+    program = Program.parse(text)
+    assert [slot.start for slot in program.states] == [0.0, 1.0, "w", 0.5]
+    assert Program.parse(program.to_text()) == Program.parse(program.to_flat_text()) == program
+    kept = "def update(g, d: scalar({}), lr):\n d = d * 0.5\n return lr * d * g, d\n"
+    assert Program.parse(kept.format(1)).digest == Program.parse(kept.format("1.0")).digest
+    digests = {Program.parse(kept.format(start)).digest for start in (1, 2)}
+    assert len(digests | {Program.parse(kept.replace("({})", "")).digest}) == 3
+    for bad in ("d: scalar(w)", "d: full(g)", "d: full(1, 2)", "d: row(x=1)", "d: full(1e39)"):
+        with pytest.raises(ProgramError):
+            Program.parse(f"def update(w, g, {bad}, lr):\n return lr * g, d\n")
 
 
 def test_lifting_makes_literals_hyperparameters():
@@ -226,9 +284,15 @@ def test_messages_speak_of_the_program_and_not_of_syntax_nodes(line):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("def update(w, g, loss, lr):\n return lr * g", "'loss' was read as a state: the inputs are w, g, lr, t,"),
-        ("def update(g, loss, hessian, lr):\n return lr * g", "'loss', 'hessian' were read as states"),
-        ("def update(g, a, b, c, d, loss):\n return g", "'loss' were read as states: the inputs are w, g,"),
+        (
+            "def update(w, g, jacobian, lr):\n return lr * g",
+            "'jacobian' was read as a state: the inputs are w, g, lr, t,",
+        ),
+        ("def update(g, data, hessian, lr):\n return lr * g", "'data', 'hessian' were read as states"),
+        (
+            "def update(g, a, b, c, d, e1, f, h, i, value):\n return g",
+            "'value' were read as states: the inputs are w, g,",
+        ),
         ("def update(w, grad, learning_rate):\n return grad", "the input is called 'lr'"),
         ("def drift(ratio, a):\n return a", "'ratio' is no input of a drift (did you mean 'r'?)"),
     ],
@@ -240,10 +304,10 @@ def test_an_input_by_another_name_is_said_to_be_a_state(text, says):
 
 
 def test_what_parses_but_shadows_an_input_is_questioned():
-    program = Program.parse("def update(w, gradient, loss, m, lr):\n return lr * gradient * loss, gradient, loss, m")
+    program = Program.parse("def update(w, gradient, data, m, lr):\n return lr * gradient * data, gradient, data, m")
     first, second = questions(program)
     assert re.match(r"'gradient' is read as a state: .* the gradient is called 'g'$", first)
-    assert re.match(r"'loss' is read as a state: .* the inputs are w, g, lr, t, progress$", second)
+    assert re.match(r"'data' is read as a state: .* the inputs are w, g, lr, t, progress, loss$", second)
     assert not any(questions(program) for name in published() for program in find_optimizer(name).programs.values())
 
 
@@ -272,7 +336,7 @@ def test_bad_text_is_refused_with_the_line_and_a_sentence(name):
         ("def step(g):\n return g\n", "must be 'update'"),
         ("x = 1\n", "one function"),
         ("def update(g, *a):\n return g\n", "not allowed"),
-        ("def update(g, a, b, c, d, f):\n return g, a, b, c, d, f\n", "at most 4"),
+        ("def update(g, a, b, c, d, f, h, i, j, k):\n return g, a, b, c, d, f, h, i, j, k\n", "at most 8"),
         ("def update(g, r: row):\n return g, g\n", "declared row but is returned as full"),
         ("def update(g, r: diagonal):\n return g, r\n", "the shape of 'r'"),
         ("@x\ndef update(g):\n return g\n", "decorators"),

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rulesmith import Program, RulesmithError, load
+from rulesmith import RulesmithError, load
 from rulesmith.envs.registry import make
 from rulesmith.meta.drift_learner import Hyper
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.visited import Visited, visited
 from rulesmith.programs.objective import Objective, Shapes
+from rulesmith.programs.parts import Programs
 from rulesmith.results.views import run_json
 from rulesmith.search.candidates import Candidate
 from rulesmith.search.method import discover
@@ -28,7 +29,7 @@ PPO = load("ppo-clip").program
 
 
 def proposed(*texts):
-    return [Candidate(i, Program.parse(text), None, "start", 0, str(i), 1) for i, text in enumerate(texts)]
+    return [Candidate(i, Programs.parse(text), None, "start", 0, str(i), 1) for i, text in enumerate(texts)]
 
 
 def grid():

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rulesmith import Program, RulesmithError
+from rulesmith import RulesmithError
 from rulesmith.envs.environment import Discrete
 from rulesmith.envs.registry import make, names
 from rulesmith.envs.tasks import SETS, tasks
 from rulesmith.meta.score import Score
 from rulesmith.programs.objective import Shapes
+from rulesmith.programs.parts import Programs
 from rulesmith.results.level_regrets import correlations
 from rulesmith.results.views import run_json
 from rulesmith.search import starts
@@ -43,13 +44,13 @@ from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIE
 from rulesmith.search.strategies.meta_gradient import MetaGradientDescent
 from rulesmith.search.strategies.program_strategies import PROGRAM_STRATEGIES, program_strategy
 
-START = Program.parse(symbolic.WARM_START)
+START = Programs.parse(symbolic.WARM_START)
 CONFIG = symbolic.Symbolic(population=20, tournament=5, batch=16, restart=90, tasks=("iris-mlp-2k",))
 
 
 def pretend(job):
     """Score a program's text by a function of its words: quick, the same everywhere."""
-    words = sum(len(s.function) * (i + 3) for i, s in enumerate(Program.parse(job).statements)) % 97
+    words = sum(len(s.function) * (i + 3) for i, s in enumerate(Programs.parse(job).parts[0][1].statements)) % 97
     return Score(0.5 + words / 97, "", {"a": words / 97, "b": 1 + words / 50})
 
 
@@ -60,7 +61,7 @@ def build_pretend():
 def searched(directory, strategy, curriculum_, programs, executor=None, problem=None):
     """Run or go on with a search over programs, by any parts, and return what it found as text."""
     executor = executor or Here(build_pretend)
-    score = lambda candidates, tasks: executor.map([c.program.to_text() for c in candidates])  # noqa: E731
+    score = lambda candidates, tasks: executor.map([c.programs.to_text() for c in candidates])  # noqa: E731
     parts = strategy, curriculum_, problem or ProgramProblem(score)
     key, facts = jax.random.key(3), {"method": "symbolic", "config": {**CONFIG.__dict__, "tasks": ["a"]}}
     fresh = not (directory / "run.sqlite").exists()
@@ -120,9 +121,9 @@ class Moody(RegularizedEvolution):
         )
 
 
-def moody(config, start):
+def moody(config, start, limits):
     own = config.population, config.tournament, config.batch, config.restart
-    return Moody(start, *own)
+    return Moody(start, *own, limits)
 
 
 @pytest.mark.parametrize("strategy", [*PROGRAM_STRATEGIES, "of one's own"])

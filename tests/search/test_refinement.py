@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import rulesmith
 from rich.console import Console
-from rulesmith import Program, RulesmithError, load
+from rulesmith import RulesmithError, load
 from rulesmith.programs import rule_file
+from rulesmith.programs.parts import Programs
 from rulesmith.results.html import write_report
 from rulesmith.results.views import run_json, run_text
 from rulesmith.results.views.refinement import overfitting
@@ -61,29 +62,29 @@ def test_finalists_are_the_best_and_those_that_once_were(run):
         for candidate, score in store.candidates():
             if score.complete and score.fitness < best:
                 best = score.fitness
-                leaders.append(candidate.program.digest)
-    digests = [row.program.digest for row in rows]
+                leaders.append(candidate.programs.digest)
+    digests = [row.programs.digest for row in rows]
     assert len(set(digests)) == len(rows) <= 8
-    assert archive[0].candidate.program.digest in digests
-    assert only.program.digest == archive[0].candidate.program.simplified().digest
+    assert archive[0].candidate.programs.digest in digests
+    assert only.programs.digest == archive[0].candidate.programs.simplified().digest
     assert set(digests) & set(leaders[:-1])
     assert all(row.search >= archive[0].fitness for row in rows)
 
 
 def test_a_statement_is_passed_over_by_one_of_its_operands():
-    program = Program.parse(CLUTTERED).simplified()
+    program = Programs.parse(CLUTTERED).simplified()
     found = {option.digest for _, option in shorter(program)}
-    without = Program.parse("def update(g, m, lr):\n    m = interp(g, m, 0.9)\n    return lr * sign(m), m\n")
-    no_sign = Program.parse(CLUTTERED.replace("sign(m)", "m"))
+    without = Programs.parse("def update(g, m, lr):\n    m = interp(g, m, 0.9)\n    return lr * sign(m), m\n")
+    no_sign = Programs.parse(CLUTTERED.replace("sign(m)", "m"))
     assert without.digest in found
     assert no_sign.digest in found
-    assert all(len(option.simplified().statements) < len(program.statements) for _, option in shorter(program))
+    assert all(option.simplified().statements < program.statements for _, option in shorter(program))
 
 
 def test_constants_move_and_nothing_else_does():
     import random
 
-    program = Program.parse(WARM_START)
+    program = Programs.parse(WARM_START)
     changed = moved(program, 0.5, random.Random(1))
     assert [s.function for s in changed.statements] == [s.function for s in program.statements]
     pairs = [
@@ -106,12 +107,12 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     assert [len(row.rounds) for row in result.finalists].count(2) == math.ceil(len(result.finalists) / 4)
     first, tuned, _ = result.fitness
     assert tuned <= first == result.finalists[0].rounds[-1]
-    assert len(result.program.statements) <= len(result.finalists[0].program.statements)
+    assert result.programs.statements <= result.finalists[0].programs.statements
     rule = load(tmp_path / "ref")
     path = tmp_path / "tiny.toml"
     rule_file.write_text(path, rule_file.dumps(rule))
     again = load(path)
-    assert again.program.digest == result.program.digest
+    assert again.programs.digest == result.programs.digest
     assert again.provenance["origin"] == "rulesmith"
     assert again.evidence["lineage"][0].startswith("0 start")
     assert len(again.evidence["finalists_of_its_run"]) == len(result.finalists)
@@ -160,7 +161,7 @@ def shown(directory):
 
 
 def test_the_searchs_own_order_is_held_against_the_funnels():
-    program = Program.parse(WARM_START)
+    program = Programs.parse(WARM_START)
     rows = [Finalist("r", i, program, 0.7 + 0.01 * i, [], (1.5 - 0.1 * i,)) for i in range(6)]
     result = Refined(rows, program, (1.0, 1.0, 1.0), 0.1, (), "done")
     text = overfitting(result)

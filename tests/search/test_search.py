@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rulesmith import Program, ProgramError, RulesmithError
 from rulesmith.meta.score import Score
 from rulesmith.programs import Statement
-from rulesmith.programs.analysis import check
+from rulesmith.programs.analysis import check, summarize
+from rulesmith.programs.parts import Programs
 from rulesmith.programs.program import number_temporaries
 from rulesmith.results.views import run_json
 from rulesmith.search.archive import Entry, merge, pareto
@@ -32,15 +33,15 @@ from rulesmith.search.program_store import ProgramStore as Store
 from rulesmith.search.store import FILE
 from rulesmith.search.strategies.program_strategies import program_strategy
 
-START = Program.parse(WARM_START)
+START = Programs.parse(WARM_START)
 RULESMITH = str(Path(sys.executable).parent / "rulesmith")
 CONFIG = Symbolic(population=20, tournament=5, batch=16, restart=150, tasks=("iris-mlp-2k",))
 
 
 def pretend(job):
     """Score a program's text by a function of its words: quick, the same everywhere."""
-    program = Program.parse(job[1])
-    words = sum(len(s.function) * (i + 3) for i, s in enumerate(program.statements)) % 97
+    statements = [s for _, program in Programs.parse(job[1]).parts for s in program.statements]
+    words = sum(len(s.function) * (i + 3) for i, s in enumerate(statements)) % 97
     return Score(0.5 + words / 97, "", {"words": words / 97})
 
 
@@ -60,7 +61,7 @@ def build_crashing():
 
 def scored_by(executor):
     """Return the problem whose scores an executor gives."""
-    return ProgramProblem(lambda candidates, tasks: executor.map([("score", c.program.to_text()) for c in candidates]))
+    return ProgramProblem(lambda candidates, tasks: executor.map([("score", c.programs.to_text()) for c in candidates]))
 
 
 def search(directory, programs, executor, strategy="evolution", resume=False):
@@ -86,18 +87,20 @@ def test_mutants_are_valid_and_one_mutation_away(seed):
     limits = Limits(statements=12, cost=60)
     mutant = mutate(START, rng, limits)
     assert mutant.kind in MUTATIONS
-    assert abs(len(mutant.program.statements) - len(START.statements)) <= 1
-    assert len(mutant.program.statements) <= 12
+    for label, program in mutant.programs.parts:
+        assert abs(len(program.statements) - START.statements) <= 1
+        assert len(program.statements) <= 12
+        assert {"g", "lr"} <= summarize(program).reads
+        assert label in (("all",) if mutant.kind != "share" else ("matrix", "other"))
     assert mutant.summary.cost <= 60
-    assert {"g", "lr"} <= mutant.summary.reads
-    assert mutant.summary.digest == mutant.program.digest
+    assert mutant.summary.digest == mutant.programs.digest
 
 
 def test_constants_only_changes_constants():
     rng = random.Random(0)
     for _ in range(50):
-        mutant = mutate(START, rng, Limits(), ("constant",)).program
-        assert [s.function for s in mutant.statements] == [s.function for s in START.statements]
+        mutant = mutate(START, rng, Limits(), {"constant": 1}).programs.only
+        assert [s.function for s in mutant.statements] == [s.function for s in START.only.statements]
 
 
 def test_numbering_temporaries_never_binds_a_name_that_was_unbound():
@@ -110,15 +113,15 @@ def test_numbering_temporaries_never_binds_a_name_that_was_unbound():
 
 
 def test_hyperparameters_become_literals():
-    program = inlined(Program.parse("def update(g, lr, c=0.5):\n return lr * c * g"))
+    program = inlined(Programs.parse("def update(g, lr, c=0.5):\n return lr * c * g")).only
     assert program.hyperparameters == ()
     assert 0.5 in program.statements[0].operands
     with pytest.raises(ProgramError, match="is assigned"):
-        inlined(Program.parse("def update(g, lr, c=0.5):\n c = c * g\n return lr * c"))
+        inlined(Programs.parse("def update(g, lr, c=0.5):\n c = c * g\n return lr * c"))
 
 
-def entry(index, fitness, length):
-    return Entry(Candidate(index, START, None, "start", 0, str(index), length), fitness)
+def entry(index, fitness, length, cost=1.0):
+    return Entry(Candidate(index, START, None, "start", 0, str(index), length, cost), fitness)
 
 
 def test_archive_and_front():
@@ -168,7 +171,7 @@ def test_equal_programs_are_trained_once():
 
     problem = scored_by(Counting(build_pretend))
     square, product = (
-        Program.parse(f"def update(g, m, lr):\n m = {x}\n return lr * m, m") for x in ("square(g)", "g * g")
+        Programs.parse(f"def update(g, m, lr):\n m = {x}\n return lr * m, m") for x in ("square(g)", "g * g")
     )
     candidates = [Candidate(i, p, None, "start", 0, p.digest, 2) for i, p in enumerate((square, product, square))]
     feedback = problem.evaluate(problem.init(None), candidates, None, None).feedback

@@ -7,9 +7,10 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from rulesmith import Program, RulesmithError
+from rulesmith import RulesmithError
 from rulesmith.meta.fitness import AdamWReference, Fitness, Leader, Protocol
 from rulesmith.meta.score import Score
+from rulesmith.programs.parts import Programs
 from rulesmith.results.views import run_json
 from rulesmith.search.curricula.task_order import TaskOrder
 from rulesmith.search.method import Workers, discover
@@ -82,7 +83,7 @@ REFERENCE = AdamWReference(1.0, *(dict.fromkeys("abc", 1.0),) * 2, dict.fromkeys
     ],
 )
 def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
-    score = fitness(Program.parse(WARM_START), REFERENCE, leader)
+    score = fitness(Programs.parse(WARM_START), REFERENCE, leader)
     assert "".join(score.losses) == tried
     assert score.complete == (len(tried) == 3)
     if not score.complete:
