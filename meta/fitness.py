@@ -11,8 +11,9 @@ best on the task over AdamW's best in the pilot, and at some near it; the best r
 are divided by, was tuned on each task over learning rate and weight decay, and gets a finer choice of step sizes here,
 so no factor makes it look worse than it is.
 
-A program that is hopeless after the pilot, or has fallen behind the program to keep up with, is stopped; its fitness is
-estimated from the results so far.
+A program that is hopeless after the pilot is stopped; so is one that has fallen behind the program to keep up with, or
+that is not among the best on a *rung*: a part of a training or a whole one, on one task after another, the cheapest
+first (successive halving). Its fitness is estimated from the results so far.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -30,14 +31,17 @@ from ..envs.tasks.checks import check_yardstick
 from ..programs import ProgramError, rule_file
 from ..programs.parts import Programs
 from .score import Score
-from .training import Trainer, encoded, programs_at_once
+from .training import Trainer, encoded, programs_at_once, vmapped
 from .tuning import baseline, ranges_of, tune
 
-RUNS = 6
-"""Runs in one call: the pilot's step sizes, or the step sizes times seeds of a task."""
-
-PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(RUNS))
+PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(6))
 """Root mean squares of the update that the pilot tries."""
+RUNS = 6
+"""Runs in one call where they are vmapped: the pilot's, or the step sizes times seeds of a task. Else half as many."""
+SHORT = 3
+"""A short training has this part of a task's steps."""
+SHORT_WEIGHT = 0.5
+"""What a short training says of a task, as a part of what a whole one does."""
 
 
 NOISE_SEEDS = 12
@@ -55,12 +59,16 @@ class AdamWReference:
         tasks: AdamW's validation loss on each task, by name.
         sizes: AdamW's best step size on each task, by name, relative to its best in the pilot.
         weights: weight of each task, by name; their sum is 1.
+        short: AdamW's validation loss in a short training of each task, by name.
+        noise: standard deviation over seeds of AdamW's log loss on each task, by name.
     """
 
     pilot: float
     tasks: dict[str, float]
     sizes: dict[str, float]
     weights: dict[str, float]
+    short: dict[str, float] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
 
     def fitness(self, losses: Mapping[str, float]) -> float:
         """Return the weighted geometric mean of relative losses; infinite if one is NaN or not above 0."""
@@ -70,14 +78,61 @@ class AdamWReference:
 
 
 class Measured(NamedTuple):
-    """AdamW on a task: its validation loss at the best step size, that step size, and the noise of the loss.
+    """AdamW on a task.
 
-    The noise is the standard deviation over seeds of the loss's logarithm.
+    Attributes:
+        loss: validation loss at the best step size.
+        size: that step size.
+        noise: standard deviation over seeds of the loss's logarithm.
+        short: validation loss in a short training, at its best step size.
     """
 
     loss: float
     size: float
     noise: float = math.nan
+    short: float = math.nan
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A training that programs are tried in before they are tried in a costlier one. Plain data.
+
+    Attributes:
+        task: its name.
+        short: whether it is a short training.
+        seeds: seeds of the trainings.
+        kept: share of the programs tried here that goes on.
+    """
+
+    task: str
+    short: bool
+    seeds: tuple[int, ...]
+    kept: float
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The rungs, and what a program must reach on each to go on. Plain data.
+
+    A program's *level* at a rung is the logarithm of its loss relative to AdamW's, a weighted mean over the trainings
+    so far. Its fitness is estimated as ``exp(shift + trust * level)``, which draws it to the mean of those that were
+    tried there, the more so the more noise a level has.
+
+    Attributes:
+        rungs: in the order in which they are climbed.
+        bars: for each rung, the level that must not be exceeded.
+        shifts: for each rung; see above.
+        trust: for each rung; from 0, all noise, to 1, none.
+    """
+
+    rungs: tuple[Rung, ...]
+    bars: tuple[float, ...]
+    shifts: tuple[float, ...]
+    trust: tuple[float, ...]
+
+    def estimate(self, number: int, level: float) -> float:
+        """Return the fitness to expect of a program with that level at the rung of that number, from 0."""
+        return math.exp(self.shifts[number] + self.trust[number] * level)
 
 
 @dataclass(frozen=True)
@@ -124,7 +179,32 @@ class Protocol:
 
 @functools.cache
 def _trainer(task: Task, memory: float) -> Trainer:
-    return Trainer(task, runs=RUNS, programs=programs_at_once(task, RUNS, memory))
+    runs = RUNS if vmapped(task) else RUNS // 2
+    return Trainer(task, runs=runs, programs=programs_at_once(task, runs, memory))
+
+
+def rungs_of(protocol: Protocol, kept: float) -> tuple[Rung, ...]:
+    """Return the rungs of a protocol: the first task's short training, then all trainings of one size after another.
+
+    Of larger networks short trainings with one seed come before the whole ones. All of a kind together keep a share of
+    the programs.
+
+    Args:
+        protocol: names the tasks, cheapest first.
+        kept: share that is kept by the trainings of one size and length together.
+    """
+    tasks = find(protocol.tasks)
+    sizes = [round(math.log10(task.parameters)) for task in tasks]
+    levels = [([tasks[0]], True)]
+    for size in dict.fromkeys(sizes):
+        group = [task for task, own in zip(tasks, sizes, strict=True) if own == size]
+        levels += [(group, True), (group, False)] if size != sizes[0] else [(group, False)]
+    found = []
+    for group, short in levels:
+        for task in group:
+            seeds = protocol.seeds[:1] if short and not vmapped(task) else protocol.seeds
+            found.append(Rung(task_name(task), short, seeds, kept ** (1 / len(group))))
+    return tuple(found)
 
 
 class Trial(NamedTuple):
@@ -150,12 +230,12 @@ class Fitness:
     def _trainer(self, name: str) -> Trainer:
         return _trainer(self._task(name), self.protocol.memory)
 
-    def __call__(self, program: Programs, reference: AdamWReference, leader: Leader | None = None) -> Score:
+    def __call__(self, program: Programs, reference: AdamWReference, tasks: Leader | Bars | None = None) -> Score:
         """Return the program's score; never raises for what a program does."""
-        return self.scores([program], reference, leader)[0]
+        return self.scores([program], reference, tasks)[0]
 
     def scores(
-        self, programs: Sequence[Programs], reference: AdamWReference, leader: Leader | None = None
+        self, programs: Sequence[Programs], reference: AdamWReference, tasks: Leader | Bars | None = None
     ) -> list[Score]:
         """Return the programs' scores; never raises for what a program does.
 
@@ -164,10 +244,10 @@ class Fitness:
         Args:
             programs: the programs to score.
             reference: AdamW's losses.
-            leader: programs that fall behind it are stopped, their fitness estimated.
+            tasks: what programs must keep up with; those that do not are stopped, their fitness estimated.
         """
         scores: dict[int, Score] = {}
-        courses = {i: self._course(program, reference, leader) for i, program in enumerate(programs)}
+        courses = {i: self._course(program, reference, tasks) for i, program in enumerate(programs)}
         waiting: dict[int, Trial] = {}
         losses: dict[int, np.ndarray | None] = dict.fromkeys(courses)
         while losses or waiting:
@@ -197,7 +277,7 @@ class Fitness:
         return np.nan_to_num(found[..., 0].mean(axis=2), nan=np.inf)
 
     def _course(
-        self, program: Programs, reference: AdamWReference, leader: Leader | None
+        self, program: Programs, reference: AdamWReference, tasks: Leader | Bars | None
     ) -> Generator[Trial, np.ndarray, Score]:
         """Yield trials, be sent the losses at their step sizes, and return the score."""
         protocol = self.protocol
@@ -212,13 +292,18 @@ class Fitness:
             return Score(math.inf, "diverges in the pilot at every step size")
         if relative > protocol.hopeless_pilot:
             return Score(relative, f"hopeless after the pilot: {relative:.3f}")
+        climb = self._climb if isinstance(tasks, Bars) else self._race
+        return (yield from climb(best, reference, tasks))  # pyright: ignore[reportArgumentType]
+
+    def _race(
+        self, best: float, reference: AdamWReference, leader: Leader | None
+    ) -> Generator[Trial, np.ndarray, Score]:
+        """Go on with a program, of that best step size in the pilot, until it falls behind the leader."""
         first = leader.first if leader else ()
         tasks = (*first, *(name for name in self._tasks if name not in first))
         losses: dict[str, float] = {}
         for name in tasks:
-            sizes = tuple(best * reference.sizes[name] * factor for factor in protocol.factors)
-            tried = yield Trial(name, sizes, protocol.seeds)
-            losses[name] = float(tried.min()) / reference.tasks[name]
+            losses[name] = yield from self._loss(name, best, reference)
             if not math.isfinite(losses[name]):
                 return Score(math.inf, f"diverges on {name} at every step size", losses)
             if leader and len(first) <= len(losses) < len(tasks):
@@ -226,6 +311,36 @@ class Fitness:
                 if fitness >= leader.fitness * leader.slack:
                     return Score(fitness, f"behind the best after {name}: {fitness:.3f}", losses)
         return Score(reference.fitness(losses), "", losses)
+
+    def _climb(self, best: float, reference: AdamWReference, bars: Bars) -> Generator[Trial, np.ndarray, Score]:
+        """Go on with a program, of that best step size in the pilot, from rung to rung while it is among the best."""
+        short: dict[str, float] = {}
+        losses: dict[str, float] = {}
+        levels: list[float] = []
+        last = len(bars.rungs) - 1
+        for number, rung in enumerate(bars.rungs):
+            found = yield from self._loss(rung.task, best, reference, rung)
+            if not found > 0 or not math.isfinite(found):
+                return Score(math.inf, f"diverges on {rung.task} at every step size", losses, tuple(levels))
+            (short if rung.short else losses)[rung.task] = found
+            levels.append(level_of(short, losses, reference))
+            if number < last and levels[-1] > bars.bars[number]:
+                fitness = bars.estimate(number, levels[-1])
+                where = f"rung {number + 1} of {last + 1}, {rung.task}"
+                return Score(fitness, f"not among the best on {where}: {fitness:.3f}", losses, tuple(levels))
+        return Score(reference.fitness(losses), "", losses, tuple(levels))
+
+    def _loss(
+        self, name: str, best: float, reference: AdamWReference, rung: Rung | None = None
+    ) -> Generator[Trial, np.ndarray, float]:
+        """Return the loss on a task relative to AdamW's, in the trainings of a rung or in whole ones."""
+        sizes = tuple(best * reference.sizes[name] * factor for factor in self.protocol.factors)
+        seeds, short = (rung.seeds, rung.short) if rung else (self.protocol.seeds, False)
+        tried = yield Trial(name, sizes, seeds, self._short(name) if short else 0)
+        return float(tried.min()) / (reference.short if short else reference.tasks)[name]
+
+    def _short(self, name: str) -> int:
+        return max(1, self._task(name).steps // SHORT)
 
     def measure_pilot(self, program: Programs) -> Measured:
         """Return a program's loss in the pilot and the best step size there; infinite if it diverges."""
@@ -253,10 +368,13 @@ class Fitness:
         sizes = tuple(setting["learning_rate"] * 2.0 ** (i / 2) for i in range(-5, 4))
         losses = self._tried([adamw], {0: Trial(name, sizes, self.protocol.seeds)})[0]
         size = sizes[int(np.argmin(losses))]
+        seeds = self.protocol.seeds if vmapped(self._task(name)) else self.protocol.seeds[:1]
+        short = self._tried([adamw], {0: Trial(name, sizes, seeds, self._short(name))})[0]
         single = self._trainer(name).losses_of([adamw], [[size]], range(NOISE_SEEDS), relative=True)[0, 0, :, 0]
         pilot = self.measure_pilot(adamw) if name == self._first else None
         check_yardstick(self._task(name), [losses.min(), *single], "at its best learning rate")
-        return pilot, Measured(float(losses.min()), size, float(np.std(np.log(single), ddof=1)))
+        noise = float(np.std(np.log(single), ddof=1))
+        return pilot, Measured(float(losses.min()), size, noise, float(short.min()))
 
 
 def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: float = 0.0) -> AdamWReference:
@@ -273,4 +391,13 @@ def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: f
         {name: found.loss for name, (_, found) in measured.items()},
         {name: found.size / pilot.size for name, (_, found) in measured.items()},
         {name: precision / total for name, precision in precisions.items()},
+        {name: found.short for name, (_, found) in measured.items()},
+        {name: found.noise for name, (_, found) in measured.items()},
     )
+
+
+def level_of(short: Mapping[str, float], losses: Mapping[str, float], reference: AdamWReference) -> float:
+    """Return the weighted mean of the logarithms of relative losses, of short trainings where there is no whole one."""
+    rows = [(reference.weights[name], loss) for name, loss in losses.items()]
+    rows += [(SHORT_WEIGHT * reference.weights[name], loss) for name, loss in short.items() if name not in losses]
+    return sum(weight * math.log(loss) for weight, loss in rows) / sum(weight for weight, _ in rows)

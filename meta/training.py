@@ -33,6 +33,9 @@ from ..programs.rule import Rule
 PROBE = 6
 """Steps that measure a rule's update before a run in relative step sizes."""
 
+VMAPPED_BELOW = 10_000
+"""Weights below which a CPU trains several runs vmapped, not one after another."""
+
 INTERPRET_BELOW = 2e7
 """Steps times weights below which interpreting one run beats compiling it (measured on two cores)."""
 
@@ -140,6 +143,14 @@ def _losses(task: Task, weights: Any, extra: Any) -> Float32[Array, 2]:
     return jnp.stack([task.loss_on(part, weights, extra) for part in ("validation", "test")])
 
 
+def vmapped(task: Task) -> bool:
+    """Tell whether runs of a task are vmapped.
+
+    Those of small networks share the interpreter's overhead then; large ones would only fill a CPU's caches.
+    """
+    return task.parameters < VMAPPED_BELOW or jax.default_backend() != "cpu"
+
+
 class Trainer:
     """Trains the network of one task by rules of any kind; holds the compiled functions and the seeds' data.
 
@@ -162,9 +173,7 @@ class Trainer:
         self.runs = runs
         self.programs = programs
         self.capacity = capacity
-        # Runs of small networks share the interpreter's overhead if run together; large ones only fill a CPU's caches.
-        together = programs > 1 or task.parameters < 10_000 or jax.default_backend() != "cpu"
-        self._map = jax.vmap if together else _one_by_one
+        self._map = jax.vmap if programs > 1 or vmapped(task) else _one_by_one
         each = self._run_codes
         self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
 

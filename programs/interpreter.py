@@ -180,6 +180,89 @@ def _moves(program: Program, literal: Callable[[float], int]) -> tuple[list[_Mov
     return [_Move(f, tuple(map(place, s)), state) for f, s, state in rows], place(update)
 
 
+class Segments(NamedTuple):
+    """Weights of one vector that are reduced together: those of a matrix, or of each of its rows or columns.
+
+    A word that reduces runs once for all leaves, by gathering, which compiles much faster than once for each leaf.
+
+    Attributes:
+        members: places of each segment's weights, (segments, longest), filled up with 0.
+        present: which of these are there, not filled up.
+        segment: segment of each weight.
+    """
+
+    members: Int32[np.ndarray, "segments longest"]
+    present: Float32[np.ndarray, "segments longest"]
+    segment: Int32[np.ndarray, " size"]
+
+    def sum(self, x: Array) -> Array:
+        """Return for each weight the sum over its segment."""
+        return jnp.sum(x[self.members] * self.present, axis=1)[self.segment]
+
+    def mean(self, x: Array) -> Array:
+        """Return for each weight the mean over its segment."""
+        return (jnp.sum(x[self.members] * self.present, axis=1) / self.present.sum(1))[self.segment]
+
+    def max(self, x: Array) -> Array:
+        """Return for each weight the largest of its segment."""
+        return jnp.max(jnp.where(self.present > 0, x[self.members], -jnp.inf), axis=1)[self.segment]
+
+    def unit(self, x: Array) -> Array:
+        """Return for each weight what `operations.unit` is of its segment."""
+        return jnp.clip(self.max(jnp.abs(x)), 2.0**-64, 2.0**96)
+
+    def norm(self, x: Array) -> Array:
+        """Return for each weight the root of the sum of squares over its segment."""
+        scale = self.unit(x)
+        return scale * jnp.sqrt(self.sum(jnp.square(x / scale)))
+
+    def rms(self, x: Array) -> Array:
+        """Return for each weight the root of the mean square over its segment."""
+        scale = self.unit(x)
+        return scale * jnp.sqrt(self.mean(jnp.square(x / scale)))
+
+    def dot(self, x: Array, y: Array) -> Array:
+        """Return for each weight the sum of x y over its segment."""
+        return self.sum(x * y)
+
+    def cosine_similarity(self, x: Array, y: Array) -> Array:
+        """Return for each weight the sum of x y over its segment, divided by the norms; 0 where one is 0."""
+        x, y = x / self.unit(x), y / self.unit(y)
+        a, b = self.norm(x), self.norm(y)
+        return self.sum((x / jnp.where(a > 0.0, a, 1.0)) * (y / jnp.where(b > 0.0, b, 1.0)))
+
+
+def segments(views: list[LeafView], kind: Kind) -> Segments:
+    """Return the segments of leaves that lie end to end.
+
+    Args:
+        views: how the leaves are seen.
+        kind: of the words that reduce over them: LEAF, ROW or COLUMN.
+    """
+    found, count = [], 0
+    with jax.ensure_compile_time_eval():
+        for view in views:
+            each = math.prod(view.matrix)
+            rows = view.matrix[-1] if view.matrix else 1
+            place = np.arange(each).reshape(view.matrix)
+            own = {Kind.LEAF: 0 * place, Kind.ROW: place % rows, Kind.COLUMN: place // rows}[kind]
+            of_one = int(own.max(initial=-1)) + 1
+            matrices = math.prod(view.shape) // max(each, 1)
+            if view.stacked:
+                own = own + of_one * np.arange(matrices).reshape(-1, *[1] * len(view.matrix))
+            found.append(count + np.asarray(view.leaf(jnp.asarray(own, jnp.int32))).ravel())
+            count += of_one * matrices
+    segment = np.concatenate(found)
+    order = np.argsort(segment, kind="stable")
+    lengths = np.bincount(segment, minlength=count)
+    within = np.arange(len(segment)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    members = np.zeros((count, lengths.max(initial=0)), np.int32)
+    present = np.zeros(members.shape, np.float32)
+    members[segment[order], within] = order
+    present[segment[order], within] = 1.0
+    return Segments(members, present, segment.astype(np.int32))
+
+
 _WHOLE = {"global_norm": operations.norm, "global_dot": operations.dot, "clip_by_global_norm": operations.clip_to}
 
 
@@ -324,6 +407,8 @@ def _branches(views: list[LeafView] | None, heavy: bool = True) -> list[Callable
     views = views or []
     ends = list(itertools.accumulate(math.prod(view.shape) for view in views))
     starts = [0, *ends[:-1]]
+    kinds = () if elementwise_only else (Kind.LEAF, Kind.ROW, Kind.COLUMN)
+    reduced = {kind: segments(views, kind) for kind in kinds}
 
     def branch(name: str) -> Callable[[Array, Array], Array]:
         function = FUNCTIONS[name]
@@ -342,7 +427,10 @@ def _branches(views: list[LeafView] | None, heavy: bool = True) -> list[Callable
                     return jnp.broadcast_to(compute(*values), values[0].shape)
                 case Kind.TREE_SCALED:
                     return compute(*values, operations.norm(values[0]))
-                case _:
+                case Kind.LEAF | Kind.ROW | Kind.COLUMN:
+                    reduce = getattr(reduced[function.kind], name.removeprefix("row_").removeprefix("col_"))
+                    return reduce(*values)
+                case Kind.MATRIX:
                     parts = []
                     for start, end, view in zip(starts, ends, views, strict=True):
                         part = _mapped(compute, view)(*(value[start:end].reshape(view.shape) for value in values))

@@ -40,7 +40,7 @@ class ProgramStore(Store):
         number INTEGER PRIMARY KEY, step INTEGER NOT NULL, parent INTEGER, origin TEXT NOT NULL,
         refused INTEGER NOT NULL, digest TEXT NOT NULL, length INTEGER NOT NULL, cost REAL NOT NULL,
         program TEXT NOT NULL, source TEXT NOT NULL, fingerprint TEXT NOT NULL, fitness REAL, reason TEXT NOT NULL,
-        losses TEXT NOT NULL
+        losses TEXT NOT NULL, rungs TEXT NOT NULL
     );
     """
     BY_STEP = ("candidates",)
@@ -57,7 +57,7 @@ class ProgramStore(Store):
                     *(candidate.index, record.step, candidate.parent, candidate.origin, candidate.refused),
                     *(candidate.digest, candidate.length, candidate.cost, candidate.programs.to_flat_text()),
                     *(told.source, told.fingerprint),
-                    *(finite(score.fitness), score.reason, json.dumps(dict(score.losses))),
+                    *(finite(score.fitness), score.reason, json.dumps(dict(score.losses)), json.dumps(score.rungs)),
                 )
             )
         kept = self._kept or {}
@@ -72,7 +72,7 @@ class ProgramStore(Store):
 
         encoder = Encoder(reference=reference)
         state = encoder.plain(record.states._asdict(), "states")
-        insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 14)})"
+        insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 15)})"
         self.write(record.step, record.metrics, state, ledgers=encoder.ledgers, insert=insert, rows=rows)
         self._kept = used
 
@@ -110,11 +110,14 @@ class ProgramStore(Store):
         query = "SELECT * FROM candidates ORDER BY number"
         with self._errors():
             for row in self._connection.execute(query):
-                number, _, parent, origin, refused, digest, length, cost, text, _, _, fitness, reason, losses = row
+                number, _, parent, origin, refused, digest, length, cost, text, _, _, fitness, reason, losses, rungs = (
+                    row
+                )
                 if wanted is None or number in wanted:
                     programs = Programs.parse(text)
                     candidate = Candidate(number, programs, parent, origin, refused, digest, length, cost)
-                    yield candidate, Score(infinite(fitness), reason, json.loads(losses))
+                    told = infinite(fitness), reason, json.loads(losses), tuple(json.loads(rungs))
+                    yield candidate, Score(*told)
 
     def fitnesses(self) -> Iterator[Row]:
         """Yield the candidates that were tried on all tasks, by number."""

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import functools
+import math
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...envs.tasks import task_name
+from ...envs.tasks import find, task_name
 from ...programs import Program, RulesmithError, rule_file
 from ...programs.fingerprint import examine_all
 from ...programs.parts import Programs
 from ...programs.rule import Rule
+from ..curricula.halving import Halving
 from ..curricula.task_order import TaskOrder
 from ..method import Method, Parts, Preset, Setup, Workers
-from ..mutation import Limits, checked, inlined
+from ..mutation import Limits, WordCosts, checked, inlined
 from ..options import Tasks
 from ..problems.programs import ProgramProblem
-from ..problems.trainings import TrainingScorer, checked_tasks, evaluator, executor_for, group_evaluator, measure_adamw
+from ..problems.trainings import (
+    TrainingScorer,
+    checked_tasks,
+    evaluator,
+    executor_for,
+    group_evaluator,
+    measure_adamw,
+    word_costs,
+)
 from ..program_store import ProgramStore
 from ..strategies.program_strategies import program_strategy
 
@@ -45,9 +55,13 @@ class Symbolic:
         tournament: Programs drawn for each child; the best becomes its parent.
         batch: Children that are bred from one snapshot of the population.
         restart: Programs between restarts.
-        statements: The most statements of a program.
-        curriculum: The order of the tasks: fixed (cheapest first), or regret (first where the best program does worst
-            against tuned AdamW, and on the others only what beats it there).
+        statements: The most statements of a program; a rule may have two.
+        cost: The most time of a step beside that of the gradient, on the last task; 0 takes half as much again as the
+            rule to start from, and at least 4.
+        curriculum: How programs are tried: halving (from short trainings and small networks to long and large ones,
+            each time the best share only), fixed (on one task after another, cheapest first, while they keep up with
+            the best), or regret (the same, but first where the best does worst against tuned AdamW).
+        kept: Share of the programs that halving keeps of each size and length.
         focus: Tasks that are tried first, for regret.
         memory: GiB for programs that are trained at once, vmapped; 0 takes half of an accelerator's, and on CPUs trains
             one program after another, which is faster there.
@@ -63,11 +77,16 @@ class Symbolic:
     batch: int = 64
     restart: int = 50_000
     statements: int = 40
-    curriculum: Literal["fixed", "regret"] = "fixed"
+    cost: float = 0.0
+    curriculum: Literal["halving", "fixed", "regret"] = "halving"
+    kept: float = 0.33
     focus: int = 1
     memory: float = 0.0
     seed: int = 0
 
+
+LEAST_COST = 4.0
+"""Where none is named, the most time of a step is at least so many times the gradient's."""
 
 PRESETS: dict[str, Preset[Symbolic]] = {
     "demo": Preset(Symbolic(tasks=("digits-mlp-2k", "digits-autoencoder-2k"), population=100, tournament=8), 1.5),
@@ -94,14 +113,14 @@ def start_programs(config: Symbolic) -> Programs:
     if config.init == "warm-start":
         return Programs.of(Program.parse(WARM_START))
     start = inlined(Programs.of(rule_file.find_optimizer(config.init).programs))
-    checked(start, Limits(statements=config.statements))
+    checked(start, Limits(config.statements, math.inf))
     if fault := examine_all(start)[1]:
         raise RulesmithError(f"--init {config.init}: no search can start there: {fault}")
     return start
 
 
-def make_curriculum(config: Symbolic) -> TaskOrder:
-    """Return the curriculum that a config names.
+def make_task_order(config: Symbolic) -> TaskOrder:
+    """Return the order in which a config's tasks are tried without halving.
 
     Raises:
         RulesmithError: there is no such task, or there are too few.
@@ -110,19 +129,39 @@ def make_curriculum(config: Symbolic) -> TaskOrder:
     return TaskOrder(names, config.focus, 1.0) if config.curriculum == "regret" else TaskOrder(names)
 
 
+def make_limits(config: Symbolic, start: Programs, costs: WordCosts) -> Limits:
+    """Return what a config's mutants must keep to.
+
+    Raises:
+        ProgramError: the start does not.
+    """
+    cost = checked(start, Limits(config.statements, math.inf, costs)).cost
+    limits = Limits(config.statements, config.cost or max(LEAST_COST, 1.5 * cost), costs)
+    checked(start, limits)
+    return limits
+
+
 def _check(config: Symbolic) -> dict[str, Any]:
+    if config.kept > 1:
+        raise RulesmithError(f"kept is {config.kept:g}; it must be a share, up to 1")
     start = start_programs(config)
-    make_curriculum(config)
-    program_strategy(config, start)
+    make_task_order(config)
+    program_strategy(config, start, Limits(config.statements, math.inf))
     return {"start": start.to_text()}
 
 
 def _parts(config: Symbolic, setup: Setup) -> Parts:
-    from ...meta.fitness import AdamWReference, Protocol
+    from ...meta.fitness import AdamWReference, Protocol, rungs_of
 
-    start = Programs.parse(setup.fact("start"))
-    strategy, curriculum = program_strategy(config, start), make_curriculum(config)
-    protocol = Protocol(checked_tasks(config.tasks), tuple(range(config.seeds)), memory=config.memory)
+    start, tasks = Programs.parse(setup.fact("start")), checked_tasks(config.tasks)
+    costs = setup.fact("costs")
+    if costs is None:
+        setup.status(f"measuring what the words of a program cost on {task_name(tasks[-1])}")
+        costs = word_costs(find(tasks[-1:])[0])
+    strategy = program_strategy(config, start, make_limits(config, start, costs))
+    setup.keep("costs", costs)
+    curriculum: Any = make_task_order(config)
+    protocol = Protocol(tasks, tuple(range(config.seeds)), memory=config.memory)
     one, together = (functools.partial(build, protocol) for build in (evaluator, group_evaluator))
     executor = executor_for(one, together, config.memory, setup.resources)
     with ExitStack() as cleanup:
@@ -133,6 +172,8 @@ def _parts(config: Symbolic, setup: Setup) -> Parts:
         reference = AdamWReference(**kept) if kept else measure_adamw(executor, curriculum.tasks, start)
         setup.keep("reference", asdict(reference))
         cleanup.pop_all()
+    if config.curriculum == "halving":
+        curriculum = Halving(rungs_of(protocol, config.kept), reference)
     problem = ProgramProblem(TrainingScorer(executor, reference))
     return Parts(strategy, curriculum, problem, close=executor.close)
 
@@ -161,4 +202,4 @@ METHOD = Method(
 )
 """The method."""
 
-__all__ = ["METHOD", "WARM_START", "Symbolic", "make_curriculum", "start_programs"]
+__all__ = ["METHOD", "WARM_START", "Symbolic", "start_programs"]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...envs.marks import hash_of
 from ...envs.tasks import SETS, Task, find_checked, task_name
 from ...meta.score import Score
-from ...programs import RulesmithError
+from ...programs import RulesmithError, rule_file
 from ...programs.parts import Programs
 from ..candidates import Candidate
-from ..executors import Executor, Groups, Here, Pool, Portable, available_cores
+from ..executors import Executor, Groups, Here, Pool, Portable, available_cores, cache_folder
 from ..method import Workers
+from ..mutation import WordCosts
 from ..numerics import jax_flags, under_flags
 
 
@@ -30,7 +34,7 @@ class TrainingScorer:
     reference: Any
 
     def __call__(self, candidates: Sequence[Candidate], tasks: Any) -> list[Score]:
-        """Return the candidates' scores; `tasks` is the program to keep up with, a `Leader`, or None."""
+        """Return the candidates' scores; `tasks` says what they must keep up with, a `Leader` or `Bars`, or None."""
         rest = (self.reference, tasks)
         return self.executor.map([("score", c.programs.to_flat_text(), rest) for c in candidates])
 
@@ -73,6 +77,29 @@ def executor_for(build: Callable[[], Any], grouped: Callable[[], Any], memory: f
     else:
         executor = Pool(made, resources.workers or available_cores())
     return Groups(executor) if together else executor
+
+
+def word_costs(task: Task) -> WordCosts:
+    """Return what each word costs on a task's weights, in times of the gradient; see `meta.step_costs`.
+
+    A machine measures it once and keeps it in the user's cache, so that all runs there have the same limits.
+    """
+    import jax
+
+    from ...meta.step_costs import measured_costs
+
+    device = jax.devices()[0]
+    mark = hash_of("costs", task.mark(), jax.__version__, device.device_kind, available_cores())
+    place = cache_folder("costs")
+    if place is None:
+        return measured_costs(task)
+    try:
+        return json.loads((place / f"{mark}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = measured_costs(task)
+        with contextlib.suppress(RulesmithError):  # a disk that has become full
+            rule_file.write_text(place / f"{mark}.json", json.dumps(found))
+        return found
 
 
 def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:

@@ -84,8 +84,8 @@ def test_a_statement_is_passed_over_by_one_of_its_operands():
 def test_constants_move_and_nothing_else_does():
     import random
 
-    program = Programs.parse(WARM_START)
-    changed = moved(program, 0.5, random.Random(1))
+    program = Programs.parse(WARM_START).only
+    changed = moved(Programs.of(program), 0.5, random.Random(1)).only
     assert [s.function for s in changed.statements] == [s.function for s in program.statements]
     pairs = [
         (a, b)
@@ -112,7 +112,7 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     path = tmp_path / "tiny.toml"
     rule_file.write_text(path, rule_file.dumps(rule))
     again = load(path)
-    assert again.programs.digest == result.programs.digest
+    assert Programs.of(again.programs).digest == result.programs.digest
     assert again.provenance["origin"] == "rulesmith"
     assert again.evidence["lineage"][0].startswith("0 start")
     assert len(again.evidence["finalists_of_its_run"]) == len(result.finalists)

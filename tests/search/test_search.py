@@ -171,7 +171,7 @@ def test_equal_programs_are_trained_once():
 
     problem = scored_by(Counting(build_pretend))
     square, product = (
-        Programs.parse(f"def update(g, m, lr):\n m = {x}\n return lr * m, m") for x in ("square(g)", "g * g")
+        Programs.parse(f"def update(g, m, lr):\n m = {x}\n return lr * m * g, m") for x in ("square(g)", "g * g")
     )
     candidates = [Candidate(i, p, None, "start", 0, p.digest, 2) for i, p in enumerate((square, product, square))]
     feedback = problem.evaluate(problem.init(None), candidates, None, None).feedback

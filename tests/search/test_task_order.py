@@ -14,7 +14,7 @@ from rulesmith.programs.parts import Programs
 from rulesmith.results.views import run_json
 from rulesmith.search.curricula.task_order import TaskOrder
 from rulesmith.search.method import Workers, discover
-from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic, make_curriculum
+from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic, make_task_order
 
 TASKS = ("iris-mlp-2k", "wine-mlp-2k")
 
@@ -116,4 +116,4 @@ def test_programs_scored_in_groups_are_scored_alike(tmp_path):
 
 def test_one_task_is_no_curriculum():
     with pytest.raises(RulesmithError, match="name more --tasks"):
-        make_curriculum(Symbolic(tasks=TASKS[:1], curriculum="regret"))
+        make_task_order(Symbolic(tasks=TASKS[:1], curriculum="regret"))
