@@ -29,9 +29,10 @@ import numpy as np
 from ..envs.tasks import Task, find, task_name
 from ..envs.tasks.checks import check_yardstick
 from ..programs import ProgramError, rule_file
+from ..programs.interpreter import encode
 from ..programs.parts import Programs
 from .score import Score
-from .training import Trainer, encoded, programs_at_once, vmapped
+from .training import Trainer, programs_at_once, vmapped
 from .tuning import baseline, ranges_of, tune
 
 PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(6))
@@ -282,7 +283,7 @@ class Fitness:
         """Yield trials, be sent the losses at their step sizes, and return the score."""
         protocol = self.protocol
         try:
-            encoded(program.simplified())
+            encode(program.simplified())
         except ProgramError as error:
             return Score(math.inf, str(error))
         pilot = yield Trial(self._first, PILOT_SIZES, protocol.seeds[:1], protocol.pilot_steps)

@@ -59,16 +59,12 @@ def maker(rule: Rule | Factory, options: Mapping[str, Any], task: Task) -> MakeT
     return lambda rate, _: factory(rate, **options)
 
 
-def _begun_again(state: Any, first: Any, fresh: Array) -> Any:
-    """Return an optimizer's state as it was at the start where `fresh`; `first` is what `_first` gave then."""
+def _begun_again(state: Any, make: MakeTransform, weights: Any, fresh: Array) -> Any:
+    """Return an optimizer's state as it was at the start, with those weights, where `fresh`."""
     if isinstance(state, InterpreterState):
-        return state.begun_again(first, fresh)
+        return state.begun_again(fresh)
+    first = make(lambda _: jnp.float32(0), 1).init(weights)
     return jax.tree.map(lambda x, start: jnp.where(fresh, start, x), state, first)
-
-
-def _first(state: Any) -> Any:
-    """Return what is to be kept of an optimizer's first state to come back to it."""
-    return state.states() if isinstance(state, InterpreterState) else state
 
 
 class Start(NamedTuple):
@@ -122,7 +118,7 @@ def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative:
         probing = i < 0
         rate = jnp.where(probing, 1.0, scale * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps)))
         transform = optax.with_extra_args_support(make(lambda _: rate, steps))
-        state = _begun_again(state, first, i == 0)
+        state = _begun_again(state, make, start.weights, i == 0)
         loss, gradients, new = step_gradients(task, start, weights, extra, i, steps)
         updates, state = transform.update(gradients, state, weights, value=loss)
         squares = sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates))
@@ -132,7 +128,6 @@ def train(task: Task, make: MakeTransform, start: Start, scale: Array, relative:
         return weights, extra, state, scale
 
     state = make(lambda _: scale, steps).init(start.weights)
-    first = _first(state)
     begin = jnp.where(relative, -PROBE, 0)
     weights, extra, _, _ = jax.lax.fori_loop(begin, steps, body, (start.weights, start.extra, state, scale))
     return weights, extra
@@ -174,7 +169,7 @@ class Trainer:
         self.programs = programs
         self.capacity = capacity
         self._map = jax.vmap if programs > 1 or vmapped(task) else _one_by_one
-        each = self._run_codes
+        each = self._run_code
         self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
 
     @functools.cached_property
@@ -199,11 +194,11 @@ class Trainer:
 
         return self._map(run)(seeds, scales)
 
-    def _run_codes(self, codes: dict[str, Code], seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
+    def _run_code(self, code: Code, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
         heavy, classes = self.programs == 1, self.task.functions.leaf_classes
 
         def make(rate: Callable[[Array], Array], total: Any) -> optax.GradientTransformation:
-            return interpret(codes, rate, total, heavy=heavy, leaf_classes=classes)
+            return interpret(code, rate, total, heavy=heavy, leaf_classes=classes)
 
         return self._run(make, seeds, scales, relative, steps)
 
@@ -314,24 +309,19 @@ class Trainer:
         short = [each.simplified() for each in rules]
         if self.programs == 1:
             for i, each in enumerate(short):
-                call = _alone(functools.partial(self._interpreted, encoded(each, self.capacity)))
+                call = _alone(functools.partial(self._interpreted, encode(each, self.capacity)))
                 found[i] = self._in_parts(call, wanted[i : i + 1], seeds, relative, steps)[0]
             return found
-        groups: dict[int, list[int]] = {}  # by number of programs: light rules, which are vmapped
-        for i, each in enumerate(short):
-            if light(each):
-                groups.setdefault(len(each.parts), []).append(i)
-            else:
-                rule = Rule("heavy", dict(each.parts))
-                found[i] = self.losses(rule, scales[i], seeds, relative=relative, steps=steps, interpreted=False)
-        for group in groups.values():
-            for begin in range(0, len(group), self.programs):
-                part = group[begin : begin + self.programs]
-                padded = part + part[-1:] * (self.programs - len(part))
-                codes = [encoded(short[i], self.capacity) for i in padded]
-                stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *codes)
-                call = functools.partial(self._interpreted, stacked)
-                found[part] = self._in_parts(call, wanted[padded], seeds, relative, steps)[: len(part)]
+        together = [i for i, each in enumerate(short) if light(each)]
+        for i in sorted(set(range(len(short))) - set(together)):
+            rule = Rule("heavy", dict(short[i].parts))
+            found[i] = self.losses(rule, scales[i], seeds, relative=relative, steps=steps, interpreted=False)
+        for begin in range(0, len(together), self.programs):
+            part = together[begin : begin + self.programs]
+            padded = part + part[-1:] * (self.programs - len(part))
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(encode(short[i], self.capacity) for i in padded))
+            call = functools.partial(self._interpreted, stacked)
+            found[part] = self._in_parts(call, wanted[padded], seeds, relative, steps)[: len(part)]
         return found
 
     def _in_parts(
@@ -363,15 +353,6 @@ def _alone(call: Callable[..., Array]) -> Callable[..., Array]:
 def light(programs: Programs) -> bool:
     """Tell whether a rule's programs have no heavy function."""
     return not programs.calls(lambda function: function.heavy)
-
-
-def encoded(programs: Programs, capacity: Capacity = Capacity()) -> dict[str, Code]:  # noqa: B008
-    """Return a rule's programs as data, by class of leaves.
-
-    Raises:
-        ProgramError: a program is too long for the interpreter.
-    """
-    return {label: encode(program, capacity) for label, program in programs.parts}
 
 
 def _one_by_one(run: Callable[..., Array]) -> Callable[..., Array]:

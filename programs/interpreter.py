@@ -1,43 +1,46 @@
-"""The interpreter: programs as data, so that one compiled training runs every rule.
+"""The interpreter: a rule as data, so that one compiled training runs every rule.
 
-`encode` turns a program into `Code`, arrays of fixed size; `interpret` is an optax transform whose rule is a `Code` for
-each class of leaves, so that a function jitted over them is compiled once for all rules of one program, and once for
-all rules of two. The leaves of a class lie end to end in one vector of `size` weights, and a register file of shape
-``(registers, size)`` holds inputs, states, literals and intermediate values, scalars repeated. That costs memory
-traffic that compiled code does not have, and saves every compile: on a CPU it is the faster way for networks of up to
-about ten thousand weights.
+`encode` turns a rule's programs into `Code`, arrays of fixed size; `interpret` is an optax transform whose rule is a
+`Code`, so that a function jitted over `Code` is compiled once for all rules. All leaves lie end to end in one vector of
+`size` weights, and a register file of shape ``(registers, size)`` holds inputs, states, literals and intermediate
+values, scalars repeated. That costs memory traffic that compiled code does not have, and saves every compile: on a CPU
+it is the faster way for networks of up to about ten thousand weights. Of two programs both run on all leaves, and each
+leaf takes the update of its own.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float32, Int32
 
 from . import operations
 from .compiler import implementation
 from .errors import ProgramError
 from .leaves import LeafView, classified
-from .program import Operand, Program
+from .parts import Programs
+from .program import Operand, Program, Slot, Statement, map_names
 from .vocabulary import DIALECTS, FUNCTIONS, NUMBERS, SIZES, Kind
 
 _OPCODES = {name: i for i, name in enumerate(FUNCTIONS)}
-MAX_STATES = DIALECTS["update"].states
-_STATE = max(len(dialect.inputs) for dialect in DIALECTS.values())  # the first state's register
-_SIZES = {name: _STATE + MAX_STATES + i for i, name in enumerate(SIZES)}
-_POOL = _STATE + MAX_STATES + len(SIZES)  # the first register for literals and intermediate values
+_INPUTS = max(len(dialect.inputs) for dialect in DIALECTS.values())
+_IS_MATRIX = "is_matrix"
+_FIXED = {name: _INPUTS + i for i, name in enumerate((*SIZES, _IS_MATRIX))}
+FIRST_STATE = _INPUTS + len(_FIXED)
+"""The register of the first state; the others follow it, then literals and intermediate values."""
 _MAX_OPERANDS = max(function.arity for function in FUNCTIONS.values())
 
 
 class Code(NamedTuple):
-    """A program as arrays, for a capacity of `s` statements and `r` registers.
+    """A rule as arrays, for a capacity of `s` statements and `r` registers.
 
     Attributes:
         opcodes: function of each statement, by its place in the vocabulary.
@@ -45,7 +48,7 @@ class Code(NamedTuple):
         targets: register written by each statement. At the end each state's own register holds its new value.
         length: number of statements.
         initial: value that each register holds at the start: a literal, a state's first value, or 0.
-        weights: whether a state begins at the weights, for each state.
+        weights: 1 for each register that begins at the weights, else 0.
         update: register of the update.
     """
 
@@ -54,15 +57,15 @@ class Code(NamedTuple):
     targets: Int32[np.ndarray, " s"]
     length: Int32[np.ndarray, ""]
     initial: Float32[np.ndarray, " r"]
-    weights: Float32[np.ndarray, " 8"]
+    weights: Float32[np.ndarray, " r"]
     update: Int32[np.ndarray, ""]
 
 
 class Capacity(NamedTuple):
-    """Room for statements and registers; one compile serves all programs that fit."""
+    """Room for statements and registers; one compile serves all rules that fit."""
 
-    statements: int = 72
-    registers: int = 56
+    statements: int = 96
+    registers: int = 64
 
 
 class _Move(NamedTuple):
@@ -73,14 +76,51 @@ class _Move(NamedTuple):
     state: int | None
 
 
-def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: B008
-    """Return the program as data; registers whose values are no longer needed are used again.
+def merged(programs: Programs) -> Program:
+    """Return the one program that does, on all leaves, what two do on theirs; it is for the interpreter only.
+
+    It reads whether a leaf is a matrix. A number over all leaves is one over all leaves of its program's class.
+    """
+    if len(programs.parts) == 1:
+        return programs.only
+    own = {*programs.dialect.inputs, *programs.dialect.constants}
+    states: list[Slot] = []
+    hyperparameters: dict[str, float] = {}
+    statements: list[Statement] = []
+    updates, kept = [], []
+    for label, program in programs.parts:
+        taken = own - dict(program.hyperparameters).keys()  # `eps` may be a hyperparameter
+        part = map_names(program, lambda name, label=label, taken=taken: name if name in taken else f"{label}.{name}")
+        for statement in part.statements:
+            if FUNCTIONS[statement.function].kind in (Kind.TREE, Kind.TREE_SCALED):
+                limits = statement.operands[1:] if statement.function == "clip_by_global_norm" else ()
+                arrays = statement.operands[: len(statement.operands) - len(limits)]
+                names = [f"{label}.{statement.target}.{i}" for i in range(len(arrays))]
+                sides = (_IS_MATRIX, 0.5) if label == "matrix" else (0.5, _IS_MATRIX)
+                statements += [Statement(n, "where", (*sides, x, 0.0)) for n, x in zip(names, arrays, strict=True)]
+                statement = statement._replace(operands=(*names, *limits))
+            statements.append(statement)
+        states += part.states
+        hyperparameters |= dict(part.hyperparameters)
+        updates.append(part.returns[0])
+        kept += part.returns[1:]
+    chosen = Statement("update", "where", (_IS_MATRIX, 0.5, *updates))
+    inputs = (*programs.dialect.inputs, *(slot.name for slot in states))
+    return Program(
+        inputs, tuple(states), tuple(hyperparameters.items()), (*statements, chosen), ("update", *kept), "update"
+    )
+
+
+def encode(programs: Programs, capacity: Capacity = Capacity()) -> Code:  # noqa: B008
+    """Return a rule as data; registers whose values are no longer needed are used again.
 
     Raises:
-        ProgramError: the program does not fit the capacity.
+        ProgramError: the rule does not fit the capacity.
     """
+    program = merged(programs)
+    pool = FIRST_STATE + len(program.states)
     literals: dict[float, int] = {}
-    fresh = itertools.count(_POOL)
+    fresh = itertools.count(pool)
     moves, update = _moves(program, lambda value: literals.setdefault(value, next(fresh)))
     if len(moves) > capacity.statements:
         raise ProgramError(f"{len(moves)} statements; the interpreter has room for {capacity.statements}")
@@ -100,7 +140,7 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
     for i, (function, sources, state) in enumerate(moves):
         opcodes[i] = _OPCODES[function]
         reads[i, : len(sources)] = [home.get(source, source) for source in sources]
-        free.extend(home[source] for source in ends.get(i, ()) if home[source] >= _POOL)
+        free.extend(home[source] for source in ends.get(i, ()) if home[source] >= pool)
         if state is None:
             place = free.pop() if free else next(fresh)
             if first + i not in last_use:
@@ -110,18 +150,18 @@ def encode(program: Program, capacity: Capacity = Capacity()) -> Code:  # noqa: 
         home[first + i] = targets[i] = place
     used = next(fresh)
     if used > capacity.registers:
-        raise ProgramError(f"the program needs {used} registers; the interpreter has {capacity.registers}")
+        raise ProgramError(f"the rule needs {used} registers; the interpreter has {capacity.registers}")
     initial = np.zeros(capacity.registers, np.float32)
     for value, place in literals.items():
         initial[place] = value
-    weights = np.zeros(MAX_STATES, np.float32)
-    for k, slot in enumerate(program.states):
+    weights = np.zeros(capacity.registers, np.float32)
+    for place, slot in enumerate(program.states, FIRST_STATE):
         if isinstance(slot.start, str):
-            weights[k] = 1.0
+            weights[place] = 1.0
         else:
-            initial[_STATE + k] = slot.start
-    place = np.int32(home.get(update, update))
-    return Code(opcodes, reads, targets, np.int32(len(moves)), initial, weights, place)  # pyright: ignore
+            initial[place] = slot.start
+    result = np.int32(home.get(update, update))
+    return Code(opcodes, reads, targets, np.int32(len(moves)), initial, weights, result)  # pyright: ignore
 
 
 def _moves(program: Program, literal: Callable[[float], int]) -> tuple[list[_Move], int]:
@@ -130,8 +170,8 @@ def _moves(program: Program, literal: Callable[[float], int]) -> tuple[list[_Mov
     A source is a register, or below 0 the result of a move: of n moves the first has -n. A statement whose result is a
     state's new value writes it to the state's register itself, where nothing needs the old value any more.
     """
-    bound: dict[str, int] = {name: i for i, name in enumerate(program.dialect.inputs)} | _SIZES
-    states = range(_STATE, _STATE + len(program.states))
+    bound: dict[str, int] = {name: i for i, name in enumerate(program.dialect.inputs)} | _FIXED
+    states = range(FIRST_STATE, FIRST_STATE + len(program.states))
     bound |= dict(zip((slot.name for slot in program.states), states, strict=True))
     for name, default in (NUMBERS | dict(program.hyperparameters)).items():
         if any(name in s.operands for s in program.statements) or name in program.returns:
@@ -228,8 +268,8 @@ class Segments(NamedTuple):
     def cosine_similarity(self, x: Array, y: Array) -> Array:
         """Return for each weight the sum of x y over its segment, divided by the norms; 0 where one is 0."""
         x, y = x / self.unit(x), y / self.unit(y)
-        a, b = self.norm(x), self.norm(y)
-        return self.sum((x / jnp.where(a > 0.0, a, 1.0)) * (y / jnp.where(b > 0.0, b, 1.0)))
+        scale = self.norm(x) * self.norm(y)
+        return self.sum(x * y) / jnp.where(scale > 0.0, scale, 1.0)
 
 
 def segments(views: list[LeafView], kind: Kind) -> Segments:
@@ -274,107 +314,81 @@ def _mapped(compute: Callable[..., Array], view: LeafView) -> Callable[..., Arra
 
 
 class InterpreterState(NamedTuple):
-    """What interpreted programs keep between steps.
+    """What an interpreted rule keeps between steps.
 
     Attributes:
         count: steps done.
-        registers: by class of leaves the register file, (registers, size): literals and sizes stand in it from the
-            start, states from step to step; all else is written in each step.
+        registers: the register file; literals and sizes stand in it from the start, states from step to step; all else
+            is written in each step.
+        initial: value of each register at the start.
+        from_weights: 1 for each register that begins at the weights, else 0.
+        weights: the weights at the start.
     """
 
     count: Int32[Array, ""]
-    registers: dict[str, Array]
+    registers: Float32[Array, "r size"]
+    initial: Float32[Array, " r"]
+    from_weights: Float32[Array, " r"]
+    weights: Float32[Array, " size"]
 
-    def states(self) -> dict[str, Array]:
-        """Return the states' values by class of leaves, (8, size)."""
-        return {label: held[_STATE : _STATE + MAX_STATES] for label, held in self.registers.items()}
+    def begun_again(self, fresh: Array) -> InterpreterState:
+        """Return the state as it was at the start where `fresh`, which costs nothing where it is not."""
 
-    def begun_again(self, first: dict[str, Array], fresh: Array) -> InterpreterState:
-        """Return the state with the first states where `fresh`, which costs nothing where it is not."""
+        def one(k: Array, registers: Array) -> Array:
+            row = jnp.where(self.from_weights[k] > 0, self.weights, self.initial[k])
+            return jax.lax.dynamic_update_index_in_dim(registers, row, k, 0)
 
-        def reset(held: Array, rows: Array) -> Array:
-            def one(k: Array, held: Array) -> Array:
-                return jax.lax.dynamic_update_index_in_dim(held, rows[k], _STATE + k, 0)
-
-            return jax.lax.fori_loop(0, jnp.where(fresh, MAX_STATES, 0), one, held)
-
-        registers = {label: reset(held, first[label]) for label, held in self.registers.items()}
-        return InterpreterState(jnp.where(fresh, 0, self.count), registers)
-
-
-class _Part(NamedTuple):
-    """The leaves of a class: their places among all leaves, and how each is seen."""
-
-    places: list[int]
-    views: list[LeafView]
-
-    def flat(self, tree: Any) -> Array:
-        """Return these leaves of a tree, end to end."""
-        leaves = jax.tree.leaves(tree)
-        return jnp.concatenate([jnp.ravel(leaves[i]) for i in self.places]).astype(jnp.float32)
+        end = jnp.where(fresh, len(self.initial), FIRST_STATE)
+        registers = jax.lax.fori_loop(FIRST_STATE, end, one, self.registers)
+        return self._replace(count=jnp.where(fresh, 0, self.count), registers=registers)
 
 
 def interpret(
-    codes: Mapping[str, Code],
+    code: Code,
     learning_rate: Callable[[Array], Array],
     total_steps: Any,
     *,
     heavy: bool = True,
     leaf_classes: Any = "other",
 ) -> optax.GradientTransformationExtraArgs:
-    """Return the optax transform of encoded programs; its update takes the batch's loss as `value`.
+    """Return the optax transform of an encoded rule; its update takes the batch's loss as `value`.
 
     Args:
-        codes: {"all": code}, or one for "matrix" and one for "other" leaves; may be traced.
+        code: the rule; may be traced.
         learning_rate: function of the step, from 0.
         total_steps: length of the training, for `progress`; may be traced.
         heavy: whether the heavy functions (see the vocabulary) can be run. Under `vmap` over programs every function
             runs for every statement, so they would slow down all programs. Without them, the result of a program that
             has one is wrong.
-        leaf_classes: which axes of leaves are inputs and outputs; see `leaves`. By default the last axis is outputs.
+        leaf_classes: which leaves are matrices, and which of their axes are inputs and outputs; see `leaves`. By
+            default the last axis is outputs.
     """
 
-    def parts(params: Any) -> dict[str, _Part]:
-        found: dict[str, _Part] = {}
-        for i, (kind, view) in enumerate(classified(params, leaf_classes, needed=True)):
-            part = found.setdefault("all" if "all" in codes else kind, _Part([], []))
-            part.places.append(i)
-            part.views.append(view)
-        return found
-
-    def first(code: Code, part: _Part, params: Any) -> Array:
-        weights = part.flat(params)
-        registers = jnp.broadcast_to(jnp.asarray(code.initial)[:, None], (len(code.initial), weights.size))
-        states = slice(_STATE, _STATE + MAX_STATES)
-        begun = jnp.where(jnp.asarray(code.weights)[:, None] > 0, weights, registers[states])
-        registers = registers.at[states].set(begun)
-        for name in SIZES:
-            values = [np.full(math.prod(v.shape), getattr(operations, name)(v.matrix), np.float32) for v in part.views]
-            registers = registers.at[_SIZES[name]].set(np.concatenate(values))
-        return registers
-
     def init(params: Any) -> InterpreterState:
-        registers = {label: first(codes[label], part, params) for label, part in parts(params).items()}
-        return InterpreterState(jnp.zeros([], jnp.int32), registers)
+        weights, _ = ravel_pytree(params)
+        initial, flags = jnp.asarray(code.initial), jnp.asarray(code.weights)
+        registers = jnp.broadcast_to(initial[:, None], (len(initial), weights.size))
+        found = classified(params, leaf_classes, needed=True)
+        for name, place in _FIXED.items():
+            values = [
+                float(kind == "matrix") if name == _IS_MATRIX else getattr(operations, name)(view.matrix)
+                for kind, view in found
+            ]
+            row = [np.full(math.prod(view.shape), x, np.float32) for x, (_, view) in zip(values, found, strict=True)]
+            registers = registers.at[place].set(np.concatenate(row))
+        state = InterpreterState(jnp.zeros([], jnp.int32), registers, initial, flags, weights.astype(jnp.float32))
+        return state.begun_again(jnp.bool_(True))
 
     def step(updates: Any, state: Any, params: Any = None, *, value: Any = jnp.nan) -> tuple[Any, InterpreterState]:
-        gradients, tree = jax.tree.flatten(updates)
+        views = [view for _, view in classified(updates, leaf_classes, needed=True)]
+        gradient, unravel = ravel_pytree(updates)
+        weights, _ = ravel_pytree(params)
         now = state.count.astype(jnp.float32)
-        scalars = (learning_rate(state.count), now + 1.0, now / total_steps, value)
-        new, kept = [*gradients], {}
-        for label, part in parts(updates).items():
-            registers = state.registers[label]
-            for i, row in enumerate((part.flat(params), part.flat(updates), *scalars)):
-                registers = registers.at[i].set(row)
-            registers = _run(codes[label], registers, _branches(part.views, heavy))
-            kept[label] = registers
-            update = -registers[codes[label].update]
-            begin = 0
-            for i in part.places:
-                end = begin + gradients[i].size
-                new[i] = update[begin:end].reshape(gradients[i].shape)
-                begin = end
-        return tree.unflatten(new), InterpreterState(state.count + 1, kept)
+        registers = state.registers
+        for i, row in enumerate((weights, gradient, learning_rate(state.count), now + 1.0, now / total_steps, value)):
+            registers = registers.at[i].set(row)
+        registers = _run(code, registers, _branches(views, heavy))
+        return unravel(-registers[code.update]), state._replace(count=state.count + 1, registers=registers)
 
     return optax.GradientTransformationExtraArgs(init, step)  # pyright: ignore[reportArgumentType]
 

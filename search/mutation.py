@@ -132,14 +132,22 @@ def mutate(
     programs: Programs,
     rng: random.Random,
     limits: Limits,
-    kinds: Mapping[str, float] = MUTATIONS,
+    kinds: Mapping[str, float] | None = None,
     attempts: int = 100,
 ) -> Mutant:
     """Return a valid mutant, one mutation away.
 
+    Args:
+        programs: the rule to mutate.
+        rng: draws the mutation.
+        limits: what the mutant must keep to.
+        kinds: how often each mutation is drawn beside the others; by default as the rule's dialect has them.
+        attempts: how many mutants are made at most.
+
     Raises:
         ProgramError: none of `attempts` mutants was valid.
     """
+    kinds = kinds or mutations_of(programs)
     names, shares = list(kinds), list(kinds.values())
     for refused in range(attempts):
         (kind,) = rng.choices(names, shares)
@@ -149,6 +157,11 @@ def mutate(
         except ProgramError:
             continue
     raise ProgramError(f"none of {attempts} mutants was valid")
+
+
+def mutations_of(programs: Programs) -> Mapping[str, float]:
+    """Return the mutations that a rule's dialect has, and how often each is drawn beside the others."""
+    return MUTATIONS if programs.dialect.states else DRIFT_MUTATIONS
 
 
 def exchanged(programs: Programs, other: Programs, rng: random.Random) -> Programs:

@@ -35,7 +35,7 @@ def _encoded(candidates: Sequence[Candidate]) -> list[Code | ProgramError]:
     codes: list[Code | ProgramError] = []
     for candidate in candidates:
         try:
-            codes.append(encode(Programs.parse(candidate.programs.to_flat_text()).only.simplified(), CAPACITY))
+            codes.append(encode(Programs.parse(candidate.programs.to_flat_text()).simplified(), CAPACITY))
         except ProgramError as error:
             codes.append(error)
     return codes

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ from ...programs import ProgramError
 from ...programs.parts import Programs
 from ..archive import Entry, merge
 from ..candidates import Candidate, Feedback
-from ..mutation import MUTATIONS, Limits, Mutant, checked, exchanged, mutate
+from ..mutation import Limits, Mutant, checked, exchanged, mutate
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RegularizedEvolution:
         batch: children bred from one snapshot.
         restart: candidates between restarts.
         limits: what mutants must keep to.
-        kinds: the mutations, and how often each is drawn beside the others.
+        kinds: the mutations, and how often each is drawn beside the others; by default as the dialect has them.
     """
 
     start: Programs
@@ -85,7 +85,7 @@ class RegularizedEvolution:
     batch: int
     restart: int
     limits: Limits = Limits()
-    kinds: Mapping[str, float] = field(default_factory=lambda: MUTATIONS)
+    kinds: Mapping[str, float] | None = None
 
     def init(self, key: jax.Array) -> EvolutionState:
         """Return an empty population."""
@@ -114,7 +114,7 @@ class RegularizedEvolution:
 
     def breed(self, parent: Candidate, members: Sequence[Entry], rng: random.Random) -> Mutant:
         """Return a child of the parent; `members` are those it was drawn from."""
-        if len(parent.programs.parts) > 1 and "share" in self.kinds and rng.random() < EXCHANGES:
+        if len(parent.programs.parts) > 1 and self.kinds is None and rng.random() < EXCHANGES:
             mate = self.winner(members, rng).programs
             if len(mate.parts) > 1:
                 try:
@@ -155,14 +155,14 @@ class RandomSearch:
         batch: candidates of a step.
         depth: the most mutations.
         limits: what mutants must keep to.
-        kinds: the mutations, and how often each is drawn beside the others.
+        kinds: the mutations, and how often each is drawn beside the others; by default as the dialect has them.
     """
 
     start: Programs
     batch: int
     depth: int = 12
     limits: Limits = Limits()
-    kinds: Mapping[str, float] = field(default_factory=lambda: MUTATIONS)
+    kinds: Mapping[str, float] | None = None
 
     def init(self, key: jax.Array) -> EvolutionState:
         """Return an empty state."""

@@ -10,7 +10,7 @@ from ...programs.errors import unknown
 from ...programs.parts import Programs
 from ..candidates import Candidate, Feedback
 from ..engine import Strategy
-from ..mutation import DRIFT_MUTATIONS, MUTATIONS, Limits
+from ..mutation import Limits
 from .evolution import RandomSearch, RegularizedEvolution
 
 
@@ -34,19 +34,15 @@ class Breeding(Protocol):
 ProgramStrategy = Strategy[Any, list[Candidate], list[Feedback]]
 
 
-def _kinds(start: Programs) -> Mapping[str, float]:
-    return MUTATIONS if start.dialect.states else DRIFT_MUTATIONS
-
-
 def _evolution(
     config: Breeding, start: Programs, limits: Limits, kinds: Mapping[str, float] | None = None
 ) -> ProgramStrategy:
     sizes = (config.population, config.tournament, config.batch, config.restart)
-    return RegularizedEvolution(start, *sizes, limits, kinds or _kinds(start))
+    return RegularizedEvolution(start, *sizes, limits, kinds)
 
 
 def _random(config: Breeding, start: Programs, limits: Limits) -> ProgramStrategy:
-    return RandomSearch(start, config.batch, limits=limits, kinds=_kinds(start))
+    return RandomSearch(start, config.batch, limits=limits)
 
 
 def _constants(config: Breeding, start: Programs, limits: Limits) -> ProgramStrategy:

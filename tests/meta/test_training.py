@@ -8,8 +8,9 @@ import pytest
 from rulesmith import load
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.fitness import AdamWReference, Fitness, Measured, Protocol, reference_of
-from rulesmith.meta.training import Trainer, bytes_of, encoded, programs_at_once
+from rulesmith.meta.training import Trainer, bytes_of, programs_at_once
 from rulesmith.meta.tuning import best_tried, ranges_of, settings, tried, tune
+from rulesmith.programs.interpreter import encode
 from rulesmith.programs.parts import Programs
 from rulesmith.search.methods.symbolic import WARM_START
 
@@ -74,7 +75,7 @@ def test_vmapped_programs_train_as_those_one_after_another(trainer):
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
     assert np.isfinite(found[:5]).all()
     assert np.isnan(found[5]).all()
-    stacked, data = jax.tree.map(lambda x: np.stack([x, x]), (encoded(programs[0]), many.seed(0)))
+    stacked, data = jax.tree.map(lambda x: np.stack([x, x]), (encode(programs[0]), many.seed(0)))
     lowered = many._interpreted.lower(stacked, data, np.ones((2, 2), np.float32), np.bool_(True), np.int32(5))
     taken = lowered.compile().memory_analysis().temp_size_in_bytes / 2
     assert 0.5 * taken < bytes_of(TASK, 2) < 2 * taken
@@ -96,10 +97,11 @@ def test_programs_are_scored_together_as_alone(fitness, reference):
 
 
 def test_the_reference_has_the_step_sizes_that_adamw_wants_and_weights():
-    rows = {"a": (Measured(0.5, 0.01), Measured(0.2, 0.02, 0.06)), "b": (None, Measured(0.3, 0.001, 0.02))}
+    rows = {"a": (Measured(0.5, 0.01), Measured(0.2, 0.02, 0.06, 0.4)), "b": (None, Measured(0.3, 0.001, 0.02, 0.5))}
     found = reference_of(rows, 0.7)
     assert found == AdamWReference(
-        0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1}, pytest.approx({"a": 0.25, "b": 0.75})
+        *(0.7, {"a": 0.2, "b": 0.3}, {"a": 2.0, "b": 0.1}, pytest.approx({"a": 0.25, "b": 0.75})),
+        *({"a": 0.4, "b": 0.5}, {"a": 0.06, "b": 0.02}),
     )
     assert reference_of(rows, math.inf).pilot == 0.5
     assert found.fitness({"a": 16.0, "b": 1.0}) == pytest.approx(2.0)

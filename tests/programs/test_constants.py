@@ -75,7 +75,7 @@ GRADIENT = {"w": jnp.array([[0.5, -2.0, 1e-3], [3.0, 0.25, -1e-2]])}
 
 @jax.jit
 def interpreted_update(code):
-    tx = interpret({"all": code}, lambda _: jnp.float32(0.5), 7)
+    tx = interpret(code, lambda _: jnp.float32(0.5), 7)
     return tx.update(GRADIENT, tx.init(GRADIENT), GRADIENT, value=LOSS)[0]["w"]
 
 
@@ -86,7 +86,7 @@ def interpreted_drift(code):
 
 
 def interpreted(program):
-    code = encode(program)
+    code = encode(Programs.of(program))
     return np.asarray(interpreted_drift(code) if program.kind == "drift" else interpreted_update(code))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rulesmith import Program, load
 from rulesmith.programs import ProgramError, folding
 from rulesmith.programs.compiler import implementation
-from rulesmith.programs.interpreter import Capacity, encode, interpret
+from rulesmith.programs.interpreter import FIRST_STATE, Capacity, encode, interpret
 from rulesmith.programs.parts import Programs
 from rulesmith.programs.rule import Rule
 from rulesmith.programs.rule_file import published
@@ -34,13 +34,17 @@ STACKED = {"matrix": (1, 0), "vector": ((), 0), "scalar": "other", "kernel": (3,
 
 
 @functools.partial(jax.jit, static_argnames="stacked")
-def interpreted(code, gradients, weights, slots, stacked=False):
-    """One step from given states: updates and new states."""
+def interpreted(code, gradients, weights, slots, count, stacked=False):
+    """One step from `count` given states: updates and new states."""
     classes = STACKED if stacked else PLAIN
-    tx = interpret({"all": code}, lambda _: jnp.float32(0.1), 7, leaf_classes=classes)
-    state = tx.init(weights).begun_again({"all": slots}, jnp.bool_(True))._replace(count=jnp.int32(2))
+    tx = interpret(code, lambda _: jnp.float32(0.1), 7, leaf_classes=classes)
+    state = tx.init(weights)
+    rows = jnp.arange(8)[:, None] < count
+    begun = jnp.where(rows, slots, state.registers[FIRST_STATE : FIRST_STATE + 8])
+    registers = state.registers.at[FIRST_STATE : FIRST_STATE + 8].set(begun)
+    state = state._replace(count=jnp.int32(2), registers=registers)
     updates, state = tx.update(gradients, state, weights, value=LOSS)
-    return updates, state.states()["all"]
+    return updates, state.registers[FIRST_STATE : FIRST_STATE + 8]
 
 
 def compiled(program, gradients, weights, slots, stacked=False):
@@ -92,7 +96,7 @@ def check_statements(make_program, seed):
     for single in single_statements(program):
         rtol = 1e-4 if single.statements[0].function in ROUGH else 1e-5
         stacked = seed % 3 == 0
-        first, _ = interpreted(encode(single), gradients, WEIGHTS, slots, stacked)
+        first, _ = interpreted(encode(Programs.of(single)), gradients, WEIGHTS, slots, 2, stacked)
         second, _ = compiled(single, gradients, WEIGHTS, slots, stacked)
         agree(first, second, rtol)
 
@@ -107,10 +111,10 @@ def check_end_to_end(make_program, seed):
     program = rounded(make_program(seed)).simplified()
     slots = jax.random.normal(jax.random.key(seed), (8, sum(x.size for x in jax.tree.leaves(WEIGHTS))))
     gradients = tree(seed)
-    code = encode(program)
-    first, kept = interpreted(code, gradients, WEIGHTS, slots)
+    code = encode(Programs.of(program))
+    first, kept = interpreted(code, gradients, WEIGHTS, slots, len(program.states))
     nudged = jax.tree.map(lambda x: jnp.nextafter(x, jnp.inf), gradients)
-    moved, _ = interpreted(code, nudged, WEIGHTS, slots)
+    moved, _ = interpreted(code, nudged, WEIGHTS, slots, len(program.states))
     second, own = compiled(program, gradients, WEIGHTS, slots)
     for leaf in SHAPES:
         steady = np.isclose(first[leaf], moved[leaf], rtol=3e-6, atol=1e-7)
@@ -143,9 +147,8 @@ def test_they_agree_on_thousands_of_programs(make_program, check):
 @pytest.mark.parametrize("name", published())
 def test_they_agree_on_the_known_rules_over_a_training(name):
     programs = Programs.of(load(name).programs)
-    codes = {label: encode(program) for label, program in programs.parts}
     rule = Rule(name, dict(programs.mapped(rounded).parts))
-    a = interpret(codes, lambda _: jnp.float32(0.01), 20, leaf_classes=PLAIN)
+    a = interpret(encode(programs), lambda _: jnp.float32(0.01), 20, leaf_classes=PLAIN)
     b = rule.to_optax(0.01, total_steps=20, leaf_classes=PLAIN)
     steps = [jax.jit(tx.update) for tx in (a, b)]
     states = [tx.init(WEIGHTS) for tx in (a, b)]
@@ -157,10 +160,45 @@ def test_they_agree_on_the_known_rules_over_a_training(name):
         agree(first, second, 2e-4)
 
 
+TWO = """
+# for matrix leaves
+def update(w, g, m, z: full(w), d: scalar(0.5), lr, loss):
+    c = clip_by_global_norm(g, 0.7)
+    m = interp(c, m, 0.9)
+    d = 0.5 * d + global_norm(g)
+    return lr * (m * d + global_dot(g, w) * (w - z)) * loss, m, z, d
+# for other leaves
+def update(g, m, d: row(2.0), lr):
+    m = row_max(g) - global_norm(g)
+    return lr * m * d, m, d
+"""
+
+
+def test_two_programs_agree_with_each_on_its_own_leaves():
+    programs = Programs.parse(TWO)
+    a = interpret(encode(programs), lambda _: jnp.float32(0.1), 9, leaf_classes=PLAIN)
+    b = Rule("two", dict(programs.parts)).to_optax(0.1, total_steps=9, leaf_classes=PLAIN)
+    states, weights = [tx.init(WEIGHTS) for tx in (a, b)], [WEIGHTS, WEIGHTS]
+    for i in range(4):
+        for j, tx in enumerate((a, b)):
+            updates, states[j] = tx.update(tree(50 + i), states[j], weights[j], value=jnp.float32(2.0 - i / 4))
+            weights[j] = jax.tree.map(jnp.add, weights[j], updates)
+        agree(weights[0], weights[1], 2e-4)
+
+
+def test_a_rule_that_reads_the_loss_asks_for_it():
+    tx = Program.parse("def update(g, lr, loss):\n return lr * loss * g").to_optax(0.5)
+    with pytest.raises(ValueError, match="value=loss"):
+        tx.update(WEIGHTS, tx.init(WEIGHTS), WEIGHTS)
+    chained = optax.chain(tx, optax.scale(2.0))
+    updates, _ = chained.update(WEIGHTS, chained.init(WEIGHTS), WEIGHTS, value=3.0)
+    agree(updates, jax.tree.map(lambda x: -3.0 * x, WEIGHTS), 1e-6)
+
+
 def test_a_program_too_long_for_the_interpreter_is_refused():
     program = Program.parse("def update(g, lr):\n" + " g = g + w1\n".replace("w1", "g") * 30 + " return lr * g")
     with pytest.raises(ProgramError, match="room for 10"):
-        encode(program, Capacity(10, 30))
+        encode(Programs.of(program), Capacity(10, 30))
 
 
 @pytest.mark.parametrize("name", [n for n, f in FUNCTIONS.items() if f.kind is Kind.ELEMENTWISE])

@@ -18,6 +18,7 @@ from rulesmith.programs import rule_file
 from rulesmith.programs.drift import drift_slope
 from rulesmith.programs.interpreter import encode, interpret_drift
 from rulesmith.programs.objective import Objective, Shapes, drift_function
+from rulesmith.programs.parts import Programs
 from rulesmith.programs.rule_file import published_objectives
 from rulesmith.search.mutation import Limits, mutate
 
@@ -256,14 +257,14 @@ def test_both_executions_of_a_drift_agree_where_rounding_stays_small(seed):
     program = load("ppo-clip").program
     program = Program.parse(program.to_text().replace(", epsilon=0.2", "").replace("epsilon", "0.2"))
     for _ in range(rng.randrange(8)):
-        program = mutate(program, rng, Limits()).program
+        program = mutate(Programs.of(program), rng, Limits()).programs.only
     assert program.kind == "drift"
     assert Program.parse(program.to_text()) == program
     assert program.simplified().digest == program.digest
     keys = jax.random.split(jax.random.key(seed % 1000))
     log_r, a = 0.3 * jax.random.normal(keys[0], (64,)), jax.random.normal(keys[1], (64,))
-    ours = INTERPRETED(encode(program), log_r, a, jnp.float32(0.4))
-    nudged = INTERPRETED(encode(program), jnp.nextafter(log_r, jnp.inf), a, jnp.float32(0.4))
+    ours = INTERPRETED(encode(Programs.of(program)), log_r, a, jnp.float32(0.4))
+    nudged = INTERPRETED(encode(Programs.of(program)), jnp.nextafter(log_r, jnp.inf), a, jnp.float32(0.4))
     theirs = drift_slope(lambda *x: drift_function(program, {})(None, *x, jnp.float32(0.4)), log_r, a)
     steady = np.isclose(ours, nudged, rtol=3e-6, atol=1e-7)
     assert (np.isclose(ours, theirs, rtol=1e-3, atol=1e-5, equal_nan=True) | ~steady).all()
