@@ -38,12 +38,14 @@ class Measure(NamedTuple):
         column: heading of a table's column.
         line: what follows the number in a line.
         verdict: function of the number to a sentence.
+        cost: what a program's cost is.
     """
 
     words: str
     column: str
     line: str
     verdict: Callable[[float], str]
+    cost: str = "multiplications for a sample"
 
 
 def _against_adamw(fitness: float) -> str:
@@ -52,7 +54,13 @@ def _against_adamw(fitness: float) -> str:
 
 
 MEASURES = {
-    "symbolic": Measure("loss / AdamW's", "loss / AdamW's", "of tuned AdamW's loss", _against_adamw),
+    "symbolic": Measure(
+        "loss / AdamW's",
+        "loss / AdamW's",
+        "of tuned AdamW's loss",
+        _against_adamw,
+        "time of a step / of a batch's gradient",
+    ),
     "drift": Measure(
         "minus the return at the end of a lifetime (0 random, -1 tuned PPO)",
         "minus return",
@@ -151,6 +159,7 @@ def _entry_row(entry: Entry, losses: dict[str, float]) -> dict[str, Any]:
         "candidate": entry.candidate.index,
         "fitness": entry.fitness,
         "length": entry.candidate.length,
+        "cost": entry.candidate.cost,
         "digest": entry.candidate.digest,
         "losses": losses,
         "program": program.to_text(),
@@ -209,11 +218,15 @@ def run_text(store: ProgramStore) -> Group:
         parts += [careful(warning) for warning in warnings if warning]
     if not archive:
         return Group(*parts, Text("no program has been tried on all tasks yet"))
-    shown = table("length", "fitness", "candidate", right=("length", "fitness", "candidate"))
+    columns = ("length", "cost", "fitness", "candidate")
+    shown = table(*columns, right=columns)
     for entry in front:
-        shown.add_row(str(entry.candidate.length), f"{entry.fitness:.4f}", str(entry.candidate.index))
-    measure = MEASURES[method].words
-    parts += [Text(f"\nbest for each length (Pareto front); fitness: {measure}", style="bold"), shown]
+        candidate = entry.candidate
+        cells = (str(candidate.length), f"{candidate.cost:.3g}", f"{entry.fitness:.4f}", str(candidate.index))
+        shown.add_row(*cells)
+    measure = MEASURES[method]
+    title = f"\nbest for each length and cost (Pareto front); fitness: {measure.words}; cost: {measure.cost}"
+    parts += [Text(title, style="bold"), shown]
     if selection:
         pairs = [(row[1], infinite(row[2])) for row in selection["finalists"]]
         parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(overfitting_of(pairs))]
