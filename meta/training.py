@@ -33,6 +33,9 @@ from ..programs.rule import Rule
 PROBE = 6
 """Steps that measure a rule's update before a run in relative step sizes."""
 
+MANY = 20
+"""One program interpreted alone takes at least one in so many parts of the time of all that fit into one call."""
+
 VMAPPED_BELOW = 10_000
 """Weights below which a CPU trains several runs vmapped, not one after another."""
 
@@ -169,8 +172,8 @@ class Trainer:
         self.programs = programs
         self.capacity = capacity
         self._map = jax.vmap if programs > 1 or vmapped(task) else _one_by_one
-        each = self._run_code
-        self._interpreted = jax.jit(jax.vmap(each, (0, None, 0, None, None)) if programs > 1 else each)
+        self._interpreted_alone = jax.jit(functools.partial(self._run_code, True))
+        self._interpreted = jax.jit(jax.vmap(functools.partial(self._run_code, False), (0, None, 0, None, None)))
 
     @functools.cached_property
     def _prepare(self) -> Callable[[Any], Start]:
@@ -194,8 +197,8 @@ class Trainer:
 
         return self._map(run)(seeds, scales)
 
-    def _run_code(self, code: Code, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
-        heavy, classes = self.programs == 1, self.task.functions.leaf_classes
+    def _run_code(self, heavy: bool, code: Code, seeds: Any, scales: Array, relative: Array, steps: Array) -> Array:
+        classes = self.task.functions.leaf_classes
 
         def make(rate: Callable[[Array], Array], total: Any) -> optax.GradientTransformation:
             return interpret(code, rate, total, heavy=heavy, leaf_classes=classes)
@@ -306,20 +309,19 @@ class Trainer:
         """
         wanted = np.array(scales, np.float32)
         found = np.empty((*wanted.shape, len(seeds), 2), np.float32)
-        short = [each.simplified() for each in rules]
-        if self.programs == 1:
-            for i, each in enumerate(short):
-                call = _alone(functools.partial(self._interpreted, encode(each, self.capacity)))
-                found[i] = self._in_parts(call, wanted[i : i + 1], seeds, relative, steps)[0]
-            return found
-        together = [i for i, each in enumerate(short) if light(each)]
-        for i in sorted(set(range(len(short))) - set(together)):
-            rule = Rule("heavy", dict(short[i].parts))
-            found[i] = self.losses(rule, scales[i], seeds, relative=relative, steps=steps, interpreted=False)
-        for begin in range(0, len(together), self.programs):
-            part = together[begin : begin + self.programs]
+        codes = [encode(each.simplified(), self.capacity) for each in rules]
+        vmapped = [i for i, each in enumerate(rules) if light(each)] if self.programs > 1 else []
+        # A call takes as long for few programs as for many, so a few of them are interpreted one after another.
+        few = len(vmapped) % self.programs
+        if few * MANY < self.programs:
+            vmapped = vmapped[: len(vmapped) - few]
+        for i in sorted(set(range(len(rules))) - set(vmapped)):
+            call = _alone(functools.partial(self._interpreted_alone, codes[i]))
+            found[i] = self._in_parts(call, wanted[i : i + 1], seeds, relative, steps)[0]
+        for begin in range(0, len(vmapped), self.programs):
+            part = vmapped[begin : begin + self.programs]
             padded = part + part[-1:] * (self.programs - len(part))
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(encode(short[i], self.capacity) for i in padded))
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(codes[i] for i in padded))
             call = functools.partial(self._interpreted, stacked)
             found[part] = self._in_parts(call, wanted[padded], seeds, relative, steps)[: len(part)]
         return found
