@@ -39,7 +39,7 @@ PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(6))
 """Root mean squares of the update that the pilot tries."""
 RUNS = 6
 """Runs in one call where they are vmapped: the pilot's, or the step sizes times seeds of a task. Else half as many."""
-SHORT = 3
+SHORT_PART = 3
 """A short training has this part of a task's steps."""
 SHORT_WEIGHT = 0.5
 """What a short training says of a task, as a part of what a whole one does."""
@@ -324,7 +324,7 @@ class Fitness:
             if not found > 0 or not math.isfinite(found):
                 return Score(math.inf, f"diverges on {rung.task} at every step size", losses, tuple(levels))
             (short if rung.short else losses)[rung.task] = found
-            levels.append(level_of(short, losses, reference))
+            levels.append(rung_level(short, losses, reference))
             if number < last and levels[-1] > bars.bars[number]:
                 fitness = bars.estimate(number, levels[-1])
                 where = f"rung {number + 1} of {last + 1}, {rung.task}"
@@ -341,7 +341,7 @@ class Fitness:
         return float(tried.min()) / (reference.short if short else reference.tasks)[name]
 
     def _short(self, name: str) -> int:
-        return max(1, self._task(name).steps // SHORT)
+        return max(1, self._task(name).steps // SHORT_PART)
 
     def measure_pilot(self, program: Programs) -> Measured:
         """Return a program's loss in the pilot and the best step size there; infinite if it diverges."""
@@ -397,7 +397,7 @@ def reference_of(measured: dict[str, tuple[Measured | None, Measured]], start: f
     )
 
 
-def level_of(short: Mapping[str, float], losses: Mapping[str, float], reference: AdamWReference) -> float:
+def rung_level(short: Mapping[str, float], losses: Mapping[str, float], reference: AdamWReference) -> float:
     """Return the weighted mean of the logarithms of relative losses, of short trainings where there is no whole one."""
     rows = [(reference.weights[name], loss) for name, loss in losses.items()]
     rows += [(SHORT_WEIGHT * reference.weights[name], loss) for name, loss in short.items() if name not in losses]

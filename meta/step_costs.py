@@ -23,12 +23,9 @@ _SECONDS = 0.2
 """Time for which each thing is measured."""
 _CLASSES = ("all", "matrix", "other")
 
-WordCosts = dict[str, dict[str, float]]
-"""By class of leaves ("all", "matrix", "other"), the cost of each word in times of the gradient."""
 
-
-def measured_costs(task: Task) -> WordCosts:
-    """Return what each word costs on a task's weights, in units of the time that a batch's gradient takes."""
+def measured_costs(task: Task) -> dict[str, dict[str, float]]:
+    """Return by class of leaves what each word costs, in units of the time that a batch's gradient takes."""
     weights, state = task.start(jax.random.key(0))
     batch = task.batch(task.rows(jax.random.key(1))[0])
     key = jax.random.key(2)
@@ -43,7 +40,7 @@ def measured_costs(task: Task) -> WordCosts:
     kinds = [kind for kind, _ in classified(weights, task.functions.leaf_classes, needed=True)]
     views = [view for _, view in classified(weights, task.functions.leaf_classes, needed=True)]
     leaves = jax.tree.leaves(weights)
-    costs: WordCosts = {}
+    costs: dict[str, dict[str, float]] = {}
     for label in _CLASSES:
         places = [i for i, kind in enumerate(kinds) if label in ("all", kind)]
         share = sum(leaves[i].size for i in places) / flat.size

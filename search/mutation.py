@@ -60,7 +60,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Summary:
+class RuleSummary:
     """What a search needs to know of a rule before it runs.
 
     Attributes:
@@ -79,7 +79,7 @@ class Mutant:
     """Valid programs, what made them, and how many mutants were refused before them."""
 
     programs: Programs
-    summary: Summary
+    summary: RuleSummary
     kind: str
     refused: int
 
@@ -102,7 +102,7 @@ def _inlined(program: Program) -> Program:
     return replace(program, hyperparameters=(), statements=statements, returns=tuple(map(operand, program.returns)))
 
 
-def checked(programs: Programs, limits: Limits) -> Summary:
+def checked(programs: Programs, limits: Limits) -> RuleSummary:
     """Return the summary of programs that may be evaluated.
 
     Raises:
@@ -125,7 +125,7 @@ def checked(programs: Programs, limits: Limits) -> Summary:
             if name not in summary.reads:
                 raise ProgramError(f"the {program.kind} does not depend on the {program.dialect.inputs[name]}")
         digests.append(summary.digest)
-    return Summary(digest_of(digests, len(set(digests)) == 1 and programs.alike), length, cost)
+    return RuleSummary(digest_of(digests, len(set(digests)) == 1 and programs.alike), length, cost)
 
 
 def mutate(

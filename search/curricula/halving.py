@@ -17,7 +17,7 @@ import numpy as np
 from ...meta.fitness import LEAST_NOISE, SHORT_WEIGHT, AdamWReference, Bars, Rung
 from ...meta.score import Score
 
-LEAST = 8
+LEAST_KNOWN = 8
 """Programs by which a rung must be known before it stops any."""
 LEAST_TRUST = 0.1
 
@@ -45,7 +45,7 @@ class Halving:
         bars, shifts, trust = [], [], []
         whole = np.array(state["whole"]).reshape(-1, len(self.rungs))
         for number, (rung, levels) in enumerate(zip(self.rungs, state["levels"], strict=True)):
-            known = len(levels) >= LEAST
+            known = len(levels) >= LEAST_KNOWN
             bars.append(float(np.quantile(levels, rung.kept)) if known else math.inf)
             mean = float(np.mean(levels)) if levels else 0.0
             spread = float(np.var(levels)) if known else 0.0

@@ -88,9 +88,15 @@ class Symbolic:
 LEAST_COST = 4.0
 """Where none is named, the most time of a step is at least so many times the gradient's."""
 
+TWO_SIZES = (
+    *("digits-mlp-2k", "topics-mlp-2k", "flower-mlp-2k", "digits-autoencoder-2k"),
+    *("digits-mlp-20k", "topics-mlp-20k", "flower-mlp-20k", "topics-transformer-20k"),
+)
+"""Tasks of the search's data at two sizes: what wins on the small ones must win on the large ones too."""
+
 PRESETS: dict[str, Preset[Symbolic]] = {
     "demo": Preset(Symbolic(tasks=("digits-mlp-2k", "digits-autoencoder-2k"), population=100, tournament=8), 1.5),
-    "standard": Preset(Symbolic(), 60.0),
+    "standard": Preset(Symbolic(tasks=TWO_SIZES), 60.0),
     "paper": Preset(
         Symbolic(
             tasks=("digits-mlp-20k", "digits-autoencoder-20k", "topics-mlp-20k"),

@@ -83,15 +83,16 @@ class LeafProgram(NamedTuple):
 
     Attributes:
         update: function of one leaf; takes what `reads` and `slots` name, and the hyperparameters.
-        reads: which of `w`, `g`, `lr`, `t`, `progress` and `shape` it takes.
-        slots: shape of each state: "full", "row", "column" or "scalar".
+        reads: which of `w`, `g`, `lr`, `t`, `progress`, `loss` and `shape` it takes.
+        slots: each state's shape, "full", "row", "column" or "scalar", and what it holds at first: a number, or "w",
+            the weights.
         hyperparameters: names of those that it takes.
         axes: whether it matters which axes are inputs and which outputs.
     """
 
     update: Callable[..., Any]
     reads: tuple[str, ...]
-    slots: dict[str, str]
+    slots: dict[str, Any]
     hyperparameters: tuple[str, ...]
     axes: bool
 
@@ -107,6 +108,8 @@ def transform(
     leaf_classes=None,
 ) -> optax.GradientTransformation:
     """Return the optax transform that applies a rule's programs to the leaves.
+
+    Where the rule reads the loss, its update takes that as `value`, as optax's line searches do.
 
     Args:
         programs: by class of leaves: {"all": LeafProgram} or {"matrix": LeafProgram, "other": LeafProgram}.
@@ -146,15 +149,19 @@ def transform(
         found = classified(params, leaf_classes, needed)
         return [(programs["all" if "all" in programs else kind], view) for kind, view in found]
 
-    def zeros(w, view, shape):
+    def first(w, view, shape, start):
         dtype = state_dtype or (jnp.float32 if w.dtype == jnp.float16 else w.dtype)
+        if start == "w":
+            return jnp.array(w, dtype)
         if shape == "full":
-            return jnp.zeros_like(w, dtype)
+            return jnp.full_like(w, start, dtype)
         one = view.matrix
         rows = (1,) * (len(one) - 1) + one[-1:]
         columns = one[:-1] + (1,) * min(len(one), 1)
         stacked = view.whole[:1] if view.stacked else ()
-        return jnp.zeros(stacked + {"row": rows, "column": columns, "scalar": ()}[shape], dtype)
+        return jnp.full(
+            stacked + {"row": rows, "column": columns, "scalar": ()}[shape], start, dtype
+        )
 
     def init(params):
         for path, w in jax.tree_util.tree_flatten_with_path(params)[0]:
@@ -167,14 +174,18 @@ def transform(
         own = list(zip(leaves, leaf_programs(params)))
         slots = {
             name: tree.unflatten(
-                zeros(w, view, part.slots[name]) if name in part.slots else optax.MaskedNode()
+                first(w, view, *part.slots[name]) if name in part.slots else optax.MaskedNode()
                 for w, (part, view) in own
             )
             for name in dict.fromkeys(name for part in programs.values() for name in part.slots)
         }
         return RuleState(jnp.zeros([], jnp.int32), slots)
 
-    def step(updates, state, params=None):
+    def step(updates, state, params=None, **given):
+        if "loss" in reads and given.get("value") is None:
+            raise ValueError(
+                "this rule reads the loss: call update(updates, state, params, value=loss)"
+            )
         if params is None and ("w" in reads or callable(mask)):
             raise ValueError("this rule reads the weights: call update(updates, state, params)")
         gradients, tree = jax.tree.flatten(updates)
@@ -186,6 +197,8 @@ def transform(
             "lr": learning_rate(state.count) if callable(learning_rate) else learning_rate,
             "t": count + 1.0,
         }
+        if "loss" in reads:
+            scalars["loss"] = jnp.asarray(given["value"], jnp.float32)
         if "progress" in reads:
             scalars["progress"] = jnp.minimum(count / narrowed(total_steps, jnp.float32), 1.0)
         decayed = [True] * len(gradients)
@@ -198,7 +211,7 @@ def transform(
             dtype = jnp.float64 if double else jnp.float32
             arrays = {"g": gradients[i], "w": weights[i]}
             arrays = {name: view.matrices(x) for name, x in arrays.items() if name in part.reads}
-            for name, shape in part.slots.items():
+            for name, (shape, _) in part.slots.items():
                 arrays[name] = view.matrices(old[name][i]) if shape == "full" else old[name][i]
             numbers = {name: value for name, value in scalars.items() if name in part.reads}
             numbers |= {name: hyperparameters[name] for name in part.hyperparameters}
@@ -224,13 +237,13 @@ def transform(
                 places, run_program(part, [arguments(i) for i in places])
             ):
                 new[i] = own[i][1].leaf(update).astype(gradients[i].dtype)
-                for (name, shape), value in zip(part.slots.items(), states):
+                for (name, (shape, _)), value in zip(part.slots.items(), states):
                     value = own[i][1].leaf(value) if shape == "full" else value
                     kept[name][i] = value.astype(old[name][i].dtype)
         slots = {name: tree.unflatten(values) for name, values in kept.items()}
         return tree.unflatten(new), RuleState(jnp.asarray(optax.safe_increment(state.count)), slots)
 
-    return optax.GradientTransformation(init, step)
+    return optax.GradientTransformationExtraArgs(init, step)
 
 
 def number(name, value, low=-math.inf, high=math.inf):
@@ -476,7 +489,9 @@ def axes_of_class(given, axes, where):
 
 
 PROGRAMS = {
-    "all": LeafProgram(update, ("w", "g", "lr"), {"m": "full"}, ("b1", "b2", "weight_decay"), False)
+    "all": LeafProgram(
+        update, ("w", "g", "lr"), {"m": ("full", 0.0)}, ("b1", "b2", "weight_decay"), False
+    )
 }
 
 # Of these hyperparameters: the least value, and what they must be below.

@@ -78,7 +78,7 @@ def test_levels_are_shown_and_written(tmp_path):
         (["refine", "nowhere", "--trials", "0"], "trials is 0"),
         (["discover", "symbolic", "--preset", "demoo"], "did you mean 'demo'"),
         (["discover", "symbolic", "--tasks", "digits-mpl-2k"], "did you mean 'digits-mlp-2k'"),
-        (["discover", "symbolic", "--init", "muon"], "two programs"),
+        (["discover", "symbolic", "--init", "madgrad"], "not proportional to the learning rate"),
         (["discover", "symbolic", "--minutes", "-1"], "above 0"),
         (["discover", "symbolic", "--resume"], "no run of 'symbolic' under"),
         (["discover", "symbolic", "--resume", "--seed", "3"], "no run of 'symbolic'"),

@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from rulesmith.meta.fitness import AdamWReference, Bars, Fitness, Protocol, Rung, level_of, rungs_of
+from rulesmith.meta.fitness import AdamWReference, Bars, Fitness, Protocol, Rung, rung_level, rungs_of
 from rulesmith.meta.score import Score
 from rulesmith.programs.parts import Programs
 from rulesmith.results.views import run_json
-from rulesmith.search.curricula.halving import LEAST, Halving
+from rulesmith.search.curricula.halving import LEAST_KNOWN, Halving
 from rulesmith.search.method import Workers, discover
 from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic
 from rulesmith.search.program_store import ProgramStore
@@ -60,8 +60,8 @@ def test_a_program_climbs_while_it_is_among_the_best(fitness):
 
 
 def test_a_short_training_counts_half_until_there_is_a_whole_one():
-    assert level_of({"a": 0.5}, {}, REFERENCE) == pytest.approx(math.log(0.5))
-    both = level_of({"a": 0.5, "b": 0.4}, {"a": 0.9}, REFERENCE)
+    assert rung_level({"a": 0.5}, {}, REFERENCE) == pytest.approx(math.log(0.5))
+    both = rung_level({"a": 0.5, "b": 0.4}, {"a": 0.9}, REFERENCE)
     assert both == pytest.approx((0.5 * math.log(0.9) + 0.15 * math.log(0.4)) / 0.65)
 
 
@@ -85,10 +85,10 @@ def test_bars_are_what_a_share_of_the_programs_reached_and_clones_count_once():
     halving = Halving(RUNGS, REFERENCE)
     state = halving.init(None)
     assert halving.sample(state, None).bars == (math.inf,) * 3
-    first = [scored(0.01 * i) for i in range(LEAST)]
+    first = [scored(0.01 * i) for i in range(LEAST_KNOWN)]
     state = halving.update(state, None, first + first)
     found = halving.sample(state, None)
-    assert found.bars[0] == pytest.approx(np.median([0.01 * i for i in range(LEAST)]))
+    assert found.bars[0] == pytest.approx(np.median([0.01 * i for i in range(LEAST_KNOWN)]))
     assert found.bars[1:] == (math.inf,) * 2
     assert json.loads(json.dumps(state)) == state
 

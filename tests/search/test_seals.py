@@ -55,11 +55,29 @@ def test_a_flipped_bit_of_any_value_is_told_in_a_line(run, tmp_path):
 
 def test_a_page_of_before_is_told(tmp_path):
     """Whatever page a disk did not write, the run is as it was then or as it is now, or this is told."""
-    insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 13)})"
+    insert = f"INSERT INTO candidates VALUES ({', '.join('?' * 15)})"
 
     def grow(store, steps):
         for step in steps:
-            rows = [(step, step, None, "start", 0, "d" * 32, 3, "def f" * 30, "evaluated", "f" * 32, 0.5, "", "{}")]
+            rows = [
+                (
+                    step,
+                    step,
+                    None,
+                    "start",
+                    0,
+                    "d" * 32,
+                    3,
+                    1.0,
+                    "def f" * 30,
+                    "evaluated",
+                    "f" * 32,
+                    0.5,
+                    "",
+                    "{}",
+                    "[]",
+                )
+            ]
             store.write(step, {"x": step}, {"step": step}, insert=insert, rows=rows)
 
     with ProgramStore.create(tmp_path / "run", {"method": "symbolic"}) as store:
