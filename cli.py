@@ -201,6 +201,7 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         lift: Make the program's literals hyperparameters.
     """
     from .programs import rule_file
+    from .programs.parts import Programs
     from .search.runs import load
 
     if output.suffix not in (".py", ".toml"):
@@ -214,7 +215,7 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         _export_objective(loaded, output)
         return
     if lift:
-        loaded = replace(loaded, programs={label: program.lifted() for label, program in loaded.programs.items()})
+        loaded = replace(loaded, programs=dict(Programs.of(loaded.programs).lifted().parts))
     rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source())
     print(f"{output}: {loaded.name}, as {'a rule file' if output.suffix == '.toml' else 'an optax transform'}")
     if output.suffix == ".py":

@@ -8,8 +8,8 @@ task, at step sizes that are set by the root mean square of its own updates (see
 has the same fitness. The best step size differs between tasks; by how much is measured with AdamW. So a program is
 trained in full on each task at the step size to be expected there, which is the pilot's best step size times AdamW's
 best on the task over AdamW's best in the pilot, and at some near it; the best result counts. AdamW, which the losses
-are divided by, was tuned on each task over learning rate and weight decay, and gets a finer choice of step sizes here,
-so no factor makes it look worse than it is.
+are divided by, was tuned on each task in all its numbers, and gets a finer choice of step sizes here, so no factor
+makes it look worse than it is.
 
 A program that is hopeless after the pilot is stopped; so is one that has fallen behind the program to keep up with, or
 that is not among the best on a *rung*: a part of a training or a whole one, on one task after another, the cheapest

@@ -34,7 +34,8 @@ PROBE = 6
 """Steps that measure a rule's update before a run in relative step sizes."""
 
 MANY = 20
-"""One program interpreted alone takes at least one in so many parts of the time of all that fit into one call."""
+"""A call for many programs takes as long if few places in it are filled: where they are fewer than one in so many,
+programs are interpreted one after another, which is quicker."""
 
 VMAPPED_BELOW = 10_000
 """Weights below which a CPU trains several runs vmapped, not one after another."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -45,6 +47,11 @@ def check(program: Program) -> None:
             got = shapes.get(value, Shape.SCALAR) if isinstance(value, str) else Shape.SCALAR
             if got & ~slot.shape:
                 raise ProgramError(f"state {slot.name!r} is declared {slot.shape.label} but is returned as {got.label}")
+
+
+def has_tree_functions(program: Program) -> bool:
+    """Tell whether a program has functions over all leaves."""
+    return any(FUNCTIONS[s.function].kind in (Kind.TREE, Kind.TREE_SCALED) for s in program.statements)
 
 
 def questions(program: Program) -> list[str]:
@@ -305,14 +312,23 @@ def simplify(program: Program) -> Program:
     return number_temporaries(Program(inputs, states, hyperparameters, tuple(statements), returns, program.kind))
 
 
-def lift(program: Program) -> Program:
-    """Return the program with each literal except 0, 1, 2 and their negatives as a hyperparameter `c1`, `c2`, ..."""
-    taken = program.input_names | {statement.target for statement in program.statements}
+def lift(program: Program, others: Sequence[Program] = ()) -> Program:
+    """Return the program with each literal except 0, 1, 2 and their negatives as a hyperparameter `c1`, `c2`, ...
+
+    Args:
+        program: the program.
+        others: lifted programs of the same rule: equal literals get their names, other literals names that they lack.
+    """
+    own, *theirs = ({*each.input_names, *(s.target for s in each.statements)} for each in (program, *others))
+    taken = own.union(*theirs)
     names: dict[float, str] = {}
+    shared = {value: name for each in others for name, value in each.hyperparameters if re.fullmatch(r"c\d+", name)}
 
     def operand(value: Operand) -> Operand:
         if isinstance(value, str) or abs(value) in (0, 1, 2):
             return value
+        if value in shared and shared[value] not in own:
+            names.setdefault(value, shared[value])
         if value not in names:
             number = len(names) + 1
             while f"c{number}" in taken:

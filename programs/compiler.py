@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from . import operations
+from .analysis import has_tree_functions
 from .program import Operand, Program
 from .transform import LeafProgram
 from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
@@ -65,11 +66,6 @@ def plan(program: Program) -> list[PlannedStatement]:
 def implementation(function: str) -> Callable[..., Any]:
     """Return the JAX function for a word: ours where `operations` has one, else that of `jax.numpy`."""
     return getattr(operations, function, None) or getattr(jnp, function)
-
-
-def has_tree_functions(program: Program) -> bool:
-    """Tell whether a program has functions over all leaves."""
-    return any(FUNCTIONS[s.function].kind in (Kind.TREE, Kind.TREE_SCALED) for s in program.statements)
 
 
 def reads(program: Program) -> tuple[str, ...]:

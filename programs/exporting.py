@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import leaves, operations, transform
-from .compiler import has_tree_functions, leaf_program, limits, plan, reads
+from .analysis import has_tree_functions
+from .compiler import leaf_program, limits, plan, reads
 from .program import Operand, Program, body_lines, call_node
 from .vocabulary import NUMBERS, SIZES
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import has_tree_functions
+from .analysis import has_tree_functions
 from .folding import ELEMENTWISE, SHAPED, single
 from .parts import Programs, digest_of
 from .program import Operand, Program

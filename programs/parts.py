@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .analysis import with_weight_decay
-from .compiler import has_tree_functions
+from .analysis import has_tree_functions, lift, with_weight_decay
 from .errors import ProgramError
 from .program import Program
 from .vocabulary import FUNCTIONS, Dialect, Function
@@ -100,6 +99,13 @@ class Programs:
     def with_hyperparameters(self, values: Mapping[str, float]) -> Programs:
         """Return the programs with other defaults of some hyperparameters; see `Program.with_hyperparameters`."""
         return self.mapped(lambda program: program.with_hyperparameters(values))
+
+    def lifted(self) -> Programs:
+        """Return the programs with their literals as hyperparameters, equal ones as the same; see `analysis.lift`."""
+        done: list[tuple[str, Program]] = []
+        for label, program in self.parts:
+            done.append((label, lift(program, [each for _, each in done])))
+        return Programs(tuple(done))
 
     def with_weight_decay(self) -> Programs:
         """Return the programs with their weight decay as hyperparameters; see `analysis.with_weight_decay`.

@@ -102,11 +102,6 @@ class Rule:
         return any("progress" in program.inputs for program in self.programs.values())
 
     @property
-    def needs_loss(self) -> bool:
-        """Whether the rule reads `loss`, which its update takes as `value`."""
-        return any("loss" in program.inputs for program in self.programs.values())
-
-    @property
     def function_name(self) -> str:
         """The rule's name as that of a Python function."""
         name = self.name.replace("-", "_")

@@ -13,6 +13,7 @@ from rulesmith.programs.analysis import questions, summarize, with_weight_decay
 from rulesmith.programs.fingerprint import examine_all, fault, fingerprint, updates
 from rulesmith.programs.parsing import MAX_NESTING
 from rulesmith.programs.parts import Programs
+from rulesmith.programs.rule import Rule
 from rulesmith.programs.rule_file import find_optimizer, published
 from rulesmith.programs.vocabulary import FUNCTIONS, vocabulary_table
 
@@ -177,6 +178,19 @@ def test_two_weight_decays_share_a_name_only_if_they_are_one():
     one, two = (Programs.parse(TWO.format(*pair)).with_weight_decay() for pair in (decayed[:2], decayed[1:]))
     assert [p.hyperparameters for _, p in one.parts] == [(("weight_decay", 0.1),)] * 2
     assert [p.hyperparameters for _, p in two.parts] == [(("weight_decay", 0.1),), (("other_weight_decay", 0.2),)]
+
+
+def test_two_programs_are_lifted_together():
+    texts = [f"def update(g, c2, lr):\n return lr * {x} * tanh(0.7 * g), c2\n" for x in (0.3, 0.4)]
+    texts[1] = texts[1].replace("c2", "m")
+    lifted = Programs.parse(TWO.format(*texts)).lifted()
+    first, second = (dict(program.hyperparameters) for _, program in lifted.parts)
+    assert first == {"c1": 0.3, "c3": 0.7}
+    assert second["c3"] == 0.7
+    assert sorted(second.values()) == [0.4, 0.7]
+    assert not second.keys() & {"c1", "c2"}
+    assert Rule("lifted", dict(lifted.parts)).hyperparameters == first | second
+    assert lifted.digest == Programs.parse(TWO.format(*texts)).digest
 
 
 def test_states_begin_where_the_signature_says():

@@ -6,12 +6,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from resumed import run_whole_and_stopped
 from rulesmith.meta.fitness import AdamWReference, Bars, Fitness, Protocol, Rung, rung_level, rungs_of
 from rulesmith.meta.score import Score
 from rulesmith.programs.parts import Programs
-from rulesmith.results.views import run_json
 from rulesmith.search.curricula.halving import LEAST_KNOWN, Halving
-from rulesmith.search.method import Workers, discover
 from rulesmith.search.methods.symbolic import METHOD, WARM_START, Symbolic
 from rulesmith.search.program_store import ProgramStore
 
@@ -115,12 +114,8 @@ SMALL = Symbolic(tasks=("iris-mlp-2k", "iris-mlp-20k"), seeds=1, population=8, t
 
 def test_a_search_from_a_rule_of_two_programs_climbs_and_resumes_to_the_same_end(tmp_path):
     config = Symbolic(**{**asdict(SMALL), "init": "muon", "kept": 0.5})
-    discover(METHOD, config, tmp_path / "a", bound=31, resources=Workers(2))
-    for programs in (13, 31):
-        again = (tmp_path / "b").exists()
-        discover(METHOD, config, tmp_path / "b", bound=programs, resources=Workers(1), resume=again)
-    whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
-    assert whole[0] == whole[1]
+    whole, stopped = run_whole_and_stopped(METHOD, config, tmp_path, 13, 31, workers=2)
+    assert whole == stopped
     with ProgramStore.open(tmp_path / "a") as store:
         found = list(store.candidates())
         costs = store.fact("costs")

@@ -1,12 +1,12 @@
 """The order of tasks and the leader: its draw by hand, what it saves, and that a run resumes with it."""
 
-import json
 import math
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from resumed import run_whole_and_stopped
 from rulesmith import RulesmithError
 from rulesmith.meta.fitness import AdamWReference, Fitness, Leader, Protocol
 from rulesmith.meta.score import Score
@@ -95,12 +95,8 @@ def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
 
 def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
     config = Symbolic(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
-    discover(METHOD, config, tmp_path / "a", bound=31, resources=Workers(1))
-    for programs in (13, 31):
-        again = (tmp_path / "b").exists()
-        discover(METHOD, config, tmp_path / "b", bound=programs, resources=Workers(1), resume=again)
-    whole = [json.dumps(run_json(tmp_path / name, stats=False)) for name in "ab"]
-    assert whole[0] == whole[1]
+    whole, stopped = run_whole_and_stopped(METHOD, config, tmp_path, 13, 31)
+    assert whole == stopped
 
 
 def test_programs_scored_in_groups_are_scored_alike(tmp_path):
