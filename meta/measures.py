@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float32
 
 from ..envs.tasks import Task
-from .training import MakeTransform, Start, step_gradients
+from .training import MakeTransform, Start, schedule, step_gradients
 
 POINTS = 20
 """Equal parts of a training, at whose ends its loss is kept."""
@@ -52,14 +52,14 @@ def watch(task: Task, make: MakeTransform, start: Start, rate: Array, key: Any) 
         task: gives the loss and the data.
         make: function of (learning rate schedule, total steps) to the optax transform.
         start: initial weights, and what each step needs.
-        rate: learning rate at the first step of a cosine schedule.
+        rate: the highest learning rate of the schedule.
         key: draws the power iteration's first direction.
     """
     steps = task.steps
 
     def body(carry: Any, i: Array) -> tuple[Any, tuple[Array, Array]]:
         weights, extra, state = carry
-        now = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * i / steps))
+        now = rate * schedule(i, jnp.int32(steps))
         transform = optax.with_extra_args_support(make(lambda _: now, jnp.int32(steps)))
         value, gradients, extra = step_gradients(task, start, weights, extra, i, steps)
         updates, state = transform.update(gradients, state, weights, value=value)

@@ -18,7 +18,7 @@ from ..envs.tasks import Task, find, find_checked
 from ..envs.tasks.checks import check_yardstick
 from ..meta.contestants import Contestant, contestant_at, contestant_of_function, contestant_of_rule
 from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict, judge_optimizer
-from ..meta.training import maker
+from ..meta.training import WARM_UP, maker
 from ..meta.tuning import TUNING_SEEDS, Tuned, settings, tune
 from ..programs import RulesmithError
 from ..programs.objective import Objective
@@ -90,7 +90,7 @@ class TuningContest:
         for place, task in enumerate(self.tasks):
             content = _task_content(task)
             for contestant in self.contestants:
-                mark = verdict_mark(Tuned, (), *content, _optimizer_content(contestant, task, trials), seeds)
+                mark = verdict_mark(Tuned, (), *content, _optimizer_content(contestant, task, trials), seeds, WARM_UP)
                 label, cost = f"{task.name}: {contestant.name}", float(task.parameters * task.steps)
                 judgements.append(Judgement(contestant.name, place, label, cost, mark))
         # The largest first, so that the workers end together.

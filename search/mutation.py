@@ -197,6 +197,16 @@ def _literal(rng: random.Random) -> float:
     return rounded(_pick(rng, _COMMON) * 2.0 ** rng.gauss(0, 1) * (1 if rng.random() < 0.8 else -1))
 
 
+def _other_constant(value: float, rng: random.Random) -> float:
+    """Return a constant times 2 ** N(0, 1), or for one like an average's weight its distance from 1; for 0 a new one."""
+    factor = 2.0 ** rng.gauss(0, 1)
+    if value == 0.0:
+        return _literal(rng)
+    if 0.5 < value < 1.0 and rng.random() < 0.5:
+        return rounded(1.0 - (1.0 - value) * factor)
+    return rounded(value * factor)
+
+
 def rounded(value: float) -> float:
     """Return the value to four significant digits: constants stay readable, and nearly equal ones meet in the cache."""
     if not math.isfinite(value) or abs(value) > _LARGEST:
@@ -237,7 +247,7 @@ def _delete(program: Program, rng: random.Random) -> Program:
 
 
 def _change(program: Program, rng: random.Random, *, constants: bool) -> Program:
-    """Change one operand of a statement or of the return; with `constants`, one literal, by a factor 2 ** N(0, 1)."""
+    """Change one operand of a statement or of the return; with `constants`, one literal."""
     rows = [s.operands for s in program.statements] + [program.returns]
     places = [(i, j) for i, row in enumerate(rows) for j, o in enumerate(row) if not constants or isinstance(o, float)]
     if not places:
@@ -245,7 +255,7 @@ def _change(program: Program, rng: random.Random, *, constants: bool) -> Program
     i, j = places[int(rng.random() * len(places))]
     old = rows[i][j]
     if isinstance(old, float) and (constants or rng.random() < 0.5):
-        new: Operand = rounded(old * 2.0 ** rng.gauss(0, 1))
+        new: Operand = _other_constant(old, rng)
     else:
         new = _operand(rng, _names(program, i))
     row = (*rows[i][:j], new, *rows[i][j + 1 :])

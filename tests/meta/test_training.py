@@ -24,7 +24,8 @@ def trainer():
 
 def test_a_training_is_what_a_plain_loop_of_optax_does(trainer):
     weights, _, batches, _ = trainer.seed(3)
-    tx = optax.adamw(optax.cosine_decay_schedule(0.01, TASK.steps))
+    cosine, grown = optax.cosine_decay_schedule(0.01, TASK.steps), round(0.05 * TASK.steps)
+    tx = optax.adamw(lambda step: cosine(step) * jnp.minimum(1, (step + 1) / grown))
     state, update = tx.init(weights), jax.jit(tx.update)
     train, validation, test = TASK.data
 
