@@ -391,6 +391,11 @@ def bytes_of(task: Task, runs: int, capacity: Capacity = Capacity()) -> int:  # 
     return 4 * runs * (2 * capacity.registers * task.parameters + activations)
 
 
+def accelerator_bytes() -> float:
+    """Return how much memory the accelerator has, in bytes."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 * 2**30)
+
+
 def programs_at_once(task: Task, runs: int, memory: float) -> int:
     """Return how many programs to interpret in one call.
 
@@ -401,8 +406,7 @@ def programs_at_once(task: Task, runs: int, memory: float) -> int:
     """
     total = memory * 2**30
     if not memory:
-        device = jax.local_devices()[0]
-        if device.platform == "cpu":
+        if jax.default_backend() == "cpu":
             return 1
-        total = 0.5 * (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
+        total = 0.5 * accelerator_bytes()
     return min(1024, max(1, int(total / bytes_of(task, runs))))

@@ -21,7 +21,7 @@ from ..envs.tasks import Task
 from ..programs import RulesmithError
 from ..programs.rule import Rule
 from .judging import Kept, plain
-from .training import Factory, Trainer
+from .training import Factory, Trainer, accelerator_bytes, bytes_of
 
 TUNING_SEEDS = 3
 """Number of seeds with which a comparison tries a setting."""
@@ -69,8 +69,13 @@ def baseline(rule: str, task: Task) -> dict[str, float] | None:
 
 
 def tuning_trainer(task: Task) -> Trainer:
-    """Return what trains a task while it is tuned: more trainings at once on an accelerator than on a CPU."""
-    return Trainer(task, runs=8 if jax.default_backend() == "cpu" else 64)
+    """Return what trains a task while it is tuned, with more trainings at once on an accelerator than on a CPU.
+
+    There they take a sixteenth of its memory, so that several worker processes may share it.
+    """
+    if jax.default_backend() == "cpu":
+        return Trainer(task, runs=8)
+    return Trainer(task, runs=min(64, max(8, int(accelerator_bytes() / 16 / bytes_of(task, 1)))))
 
 
 def ranges_of(rule: Rule) -> dict[str, tuple[float, float]]:

@@ -198,7 +198,7 @@ def _literal(rng: random.Random) -> float:
 
 
 def _other_constant(value: float, rng: random.Random) -> float:
-    """Return a constant times 2 ** N(0, 1), or for one like an average's weight its distance from 1; for 0 a new one."""
+    """Return a constant times 2 ** N(0, 1), or the distance from 1 of an average's weight so; for 0 a new one."""
     factor = 2.0 ** rng.gauss(0, 1)
     if value == 0.0:
         return _literal(rng)
