@@ -18,7 +18,9 @@ from ...meta.fitness import LEAST_NOISE, SHORT_WEIGHT, AdamWReference, Bars, Run
 from ...meta.score import Score
 
 LEAST_KNOWN = 8
-"""Programs by which a rung must be known before it stops any."""
+"""Programs by which a rung must be known before the best of them are told from the others."""
+CLEARLY = 3.0
+"""On a rung that fewer programs know, one is stopped that is worse than they are by so many times the noise."""
 LEAST_TRUST = 0.1
 
 
@@ -37,7 +39,7 @@ class Halving:
     window: int = 200
 
     def init(self, key: Any) -> dict[str, Any]:
-        """Return the state: nothing is known, so the first programs climb all rungs."""
+        """Return the state: nothing is known, so the first program climbs all rungs."""
         return {"levels": [[] for _ in self.rungs], "whole": []}
 
     def sample(self, state: dict[str, Any], key: Any) -> Bars:
@@ -46,7 +48,8 @@ class Halving:
         whole = np.array(state["whole"]).reshape(-1, len(self.rungs))
         for number, (rung, levels) in enumerate(zip(self.rungs, state["levels"], strict=True)):
             known = len(levels) >= LEAST_KNOWN
-            bars.append(float(np.quantile(levels, rung.kept)) if known else math.inf)
+            worst = max(levels) + CLEARLY * self.noise(number) if levels else math.inf
+            bars.append(float(np.quantile(levels, rung.kept)) if known else worst)
             mean = float(np.mean(levels)) if levels else 0.0
             spread = float(np.var(levels)) if known else 0.0
             part = max(LEAST_TRUST, 1.0 - self.noise(number) ** 2 / spread) if spread > 0 else 1.0
