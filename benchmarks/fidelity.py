@@ -4,7 +4,7 @@
 best rule, the step size tuned, and prints every curriculum's loss relative to AdamW's and paired with the fixed order.
 
 python benchmarks/fidelity.py search --minutes 4 --out runs/fidelity
-python benchmarks/fidelity.py judge runs/fidelity --json-file found.json
+python benchmarks/fidelity.py judge runs/fidelity --json-file runs/fidelity.json
 """
 
 import json
@@ -22,6 +22,7 @@ from rulesmith import load, open_run
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.training import Trainer
 from rulesmith.results.layout import table
+from rulesmith.search.program_store import ProgramStore
 from tyro.conf import Positional
 
 CURRICULA = ("halving", "fixed", "regret")
@@ -68,39 +69,41 @@ def loss(trainer: Trainer, rule) -> float:
     return float(trainer.losses(rule, [best], CLAIM, relative=True, interpreted=False)[0, :, 1].mean())
 
 
-def judge(runs: Positional[Path], json_file: Path | None = None) -> None:
-    """Judge each search's best rule.
+def tried(run: Path) -> int:
+    """Return how many programs a search tried."""
+    with ProgramStore.open(run) as store:
+        return store.counts()["programs"]
+
+
+def judge(runs: Positional[Path], json_file: Path, judged: tuple[str, ...] = JUDGED) -> None:
+    """Judge each search's best rule, and print the table.
 
     Args:
         runs: folder that `search` made.
-        json_file: keep the figures in this file.
+        json_file: keeps the figures; what it holds is not trained again.
+        judged: tasks that the rules train.
     """
-    found = sorted(path for path in runs.iterdir() if path.is_dir())
-    best = {path.name: open_run(path).best for path in found}
-    figures = {name: {} for name in best}
-    for name in JUDGED:
-        trainer = Trainer(tasks()[name], runs=7)
-        usual = loss(trainer, load("adamw"))
-        for run, rule in best.items():
-            figures[run][name] = loss(trainer, rule) / usual
-            print(f"{name} {run}: {figures[run][name]:.4f}", file=sys.stderr, flush=True)
-    means = {run: math.exp(np.mean(np.log(list(losses.values())))) for run, losses in figures.items()}
+    found = {path.name: open_run(path) for path in sorted(runs.iterdir()) if path.is_dir()}
+    kept = json.loads(json_file.read_text()) if json_file.exists() else {}
+    for name in judged:
+        trainer = Trainer(tasks()[name], runs=len(SCALES) * len(TUNING))
+        for label in ("adamw", *found):
+            if name in (losses := kept.setdefault(label, {})):
+                continue
+            losses[name] = loss(trainer, load("adamw") if label == "adamw" else found[label].best)
+            print(f"{name} {label}: {losses[name]:.4f}", file=sys.stderr, flush=True)
+            json_file.write_text(json.dumps(kept, indent=1) + "\n")
+    means = {run: math.exp(np.mean([math.log(kept[run][t] / kept["adamw"][t]) for t in judged])) for run in found}
     heads = ("programs", "best fitness", "loss at 200k / AdamW's", "/ the fixed order's, by seed")
     rows = table("one search a core", *heads, right=heads)
     for curriculum in CURRICULA:
-        own = [path for path in found if path.name.startswith(curriculum)]
-        tables = [open_run(path).hall_of_fame for path in own]
-        programs = [int(open_run(path).history["step"].iloc[-1]) for path in own]
-        ratios = [means[path.name] / means[path.name.replace(curriculum, "fixed")] for path in own]
-        fitness = [float(each["fitness"].iloc[0]) for each in tables]
-        columns = [
-            f"{np.mean(x):.3f} ({', '.join(f'{y:.3f}' for y in x)})" for x in (fitness, [means[p.name] for p in own])
-        ]
-        rows.add_row(curriculum, f"{np.mean(programs):,.0f}", *columns, ", ".join(f"{ratio:.3f}" for ratio in ratios))
+        own = [name for name in found if name.startswith(curriculum)]
+        programs = [tried(runs / name) for name in own]
+        fitness = [float(found[name].hall_of_fame["fitness"].iloc[0]) for name in own]
+        ratios = [means[name] / means[name.replace(curriculum, "fixed")] for name in own]
+        words = [f"{np.mean(x):.3f} ({', '.join(f'{y:.3f}' for y in x)})" for x in (fitness, [means[n] for n in own])]
+        rows.add_row(curriculum, f"{np.mean(programs):,.0f}", *words, ", ".join(f"{ratio:.3f}" for ratio in ratios))
     Console(width=150).print(rows)
-    if json_file:
-        programs = {run: {label: p.to_text() for label, p in rule.programs.items()} for run, rule in best.items()}
-        json_file.write_text(json.dumps({"losses": figures, "programs": programs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
