@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ..envs.tasks import Task
-from ..programs.compiler import implementation
+from ..programs.compiler import JAX
 from ..programs.leaves import LeafView, classified
 from ..programs.vocabulary import FUNCTIONS
 
@@ -46,7 +46,7 @@ def measured_costs(task: Task) -> dict[str, dict[str, float]]:
         share = sum(leaves[i].size for i in places) / flat.size
         costs[label] = {name: _rounded(share * multiplication * f.cost) for name, f in FUNCTIONS.items()}
         for name in (name for name, function in FUNCTIONS.items() if function.heavy and places):
-            word = _on_leaves(implementation(name), [views[i] for i in places])
+            word = _on_leaves(JAX.function(name), [views[i] for i in places])
             costs[label][name] = _rounded(_seconds(word, [leaves[i] for i in places]) / unit)
     return costs
 

@@ -1,7 +1,8 @@
-"""The compiler: a program as JAX operations, statement by statement, on one leaf at a time.
+"""The compiler: a program as operations of a library, statement by statement, on one leaf at a time.
 
-`update_function` gives what `transform.transform` takes; `exporting` writes the same operations down as source. The
-two must stay in step: an exported file has the same jaxpr as the rule it came from.
+A `Backend` is a library of arrays with the table of its words. `update_function` gives the function of one leaf, which
+`transform.transform` takes; `exporting` writes the same operations down as source. The two must stay in step: an
+exported file has the same jaxpr as the rule it came from.
 """
 
 from __future__ import annotations
@@ -29,6 +30,38 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 }
 
 
+class Backend(NamedTuple):
+    """A library in which programs run.
+
+    Attributes:
+        words: module of the words (and of their helpers) that are our own functions.
+        library: module that has the other words, under their names in the vocabulary.
+        name: what exported files call the library.
+        tensor: name of the word that makes a plain number an array, where the library's functions take no numbers.
+    """
+
+    words: Any
+    library: Any
+    name: str
+    tensor: str = ""
+
+    def own(self, name: str) -> Callable[..., Any] | None:
+        """Return our function of that name, or None."""
+        return getattr(self.words, name, None)
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return the function for a word: ours where there is one, else the library's."""
+        return self.own(name) or getattr(self.library, name)
+
+    def wraps(self, step: PlannedStatement) -> tuple[bool, ...]:
+        """Return which operands of a statement are plain numbers that have to become arrays first."""
+        needed = self.tensor and not step.operator and (all(step.plain) or not self.own(step.function))
+        return tuple(bool(needed and plain and not spread) for plain, spread in zip(step.plain, step.spread))
+
+
+JAX = Backend(operations, jnp, "jnp")
+
+
 class PlannedStatement(NamedTuple):
     """A statement, and how it is carried out."""
 
@@ -36,13 +69,14 @@ class PlannedStatement(NamedTuple):
     function: str
     operands: tuple[Operand, ...]
     spread: tuple[bool, ...]  # which operands are repeated to the leaf's shape first
+    plain: tuple[bool, ...]  # which operands are Python's numbers
     operator: bool  # whether Python's operator computes the function
 
 
 def plan(program: Program) -> list[PlannedStatement]:
     """Return a program's statements, with the decisions that its traced form and its exported form must share.
 
-    Division and powers of plain Python numbers are calls of `jax.numpy`: Python's own operators raise on 1.0 / 0.0.
+    Division and powers of plain Python numbers are calls of the library: Python's own operators raise on 1.0 / 0.0.
     """
     shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | program.shapes
     numbers = {*NUMBERS, *SIZES, *(name for name, _ in program.hyperparameters)}
@@ -53,19 +87,14 @@ def plan(program: Program) -> list[PlannedStatement]:
         kind = FUNCTIONS[function].kind
         repeats = kind is not Kind.ELEMENTWISE and function not in ("mean", "rms")
         spread = tuple(repeats and shape is not Shape.FULL for shape in given)
-        plain = all(not isinstance(o, str) or o in numbers for o in operands)
-        uses_operator = function in OPERATORS and not (plain and function in ("divide", "power"))
-        if plain and uses_operator:
+        plain = tuple(not isinstance(o, str) or o in numbers for o in operands)
+        uses_operator = function in OPERATORS and not (all(plain) and function in ("divide", "power"))
+        if all(plain) and uses_operator:
             numbers.add(target)
         else:
             numbers.discard(target)
-        steps.append(PlannedStatement(target, function, operands, spread, uses_operator))
+        steps.append(PlannedStatement(target, function, operands, spread, plain, uses_operator))
     return steps
-
-
-def implementation(function: str) -> Callable[..., Any]:
-    """Return the JAX function for a word: ours where `operations` has one, else that of `jax.numpy`."""
-    return getattr(operations, function, None) or getattr(jnp, function)
 
 
 def reads(program: Program) -> tuple[str, ...]:
@@ -106,35 +135,38 @@ def leaf_program(program: Program) -> LeafProgram:
     return LeafProgram(update_function(program), reads(program), slots, names, looks_at_axes(program))
 
 
-def update_function(program: Program) -> Callable[..., Any]:
+def update_function(program: Program, backend: Backend = JAX) -> Callable[..., Any]:
     """Return the function of one leaf, from keyword arguments to (update, states...); with tree functions, a generator.
 
     The arguments are those that `reads` returns, the states and the hyperparameters; see `transform.run_together`.
     """
-    steps = plan(program)
+    steps, words = [(step, backend.wraps(step)) for step in plan(program)], backend.words
+    tensor = getattr(words, backend.tensor) if backend.tensor else None
 
     def run(inputs: dict[str, Any]) -> Generator[Any, Any, tuple[Any, ...]]:
         shape = inputs.get("shape")
         bound: dict[str, Any] = {**NUMBERS, **inputs}
         if shape is not None:
-            bound |= {name: getattr(operations, name)(shape) for name in SIZES}
+            bound |= {name: getattr(words, name)(shape) for name in SIZES}
 
         def value(operand: Operand) -> Any:
             return bound[operand] if isinstance(operand, str) else operand
 
-        for target, function, operands, spread, uses_operator in steps:
+        for (target, function, operands, spread, _, uses_operator), wraps in steps:
             values = [value(operand) for operand in operands]
-            wide = [operations.spread(v, shape) if s else v for v, s in zip(values, spread, strict=True)]
+            if tensor:
+                values = [tensor(v) if wrap else v for v, wrap in zip(values, wraps, strict=True)]
+            wide = [words.spread(v, shape) if s else v for v, s in zip(values, spread, strict=True)]
             match function:
                 case "global_norm":
-                    bound[target] = operations.norm((yield operations.norm(*wide)))
+                    bound[target] = words.norm((yield words.norm(*wide)))
                 case "global_dot":
-                    bound[target] = jnp.sum((yield operations.dot(*wide)))
+                    bound[target] = backend.library.sum((yield words.dot(*wide)))
                 case "clip_by_global_norm":
                     x, limit = values
-                    bound[target] = operations.clip_to(x, limit, operations.norm((yield operations.norm(wide[0]))))
+                    bound[target] = words.clip_to(x, limit, words.norm((yield words.norm(wide[0]))))
                 case _:
-                    call = OPERATORS[function] if uses_operator else implementation(function)
+                    call = OPERATORS[function] if uses_operator else backend.function(function)
                     bound[target] = call(*wide)
         return tuple(value(operand) for operand in program.returns)
 

@@ -15,16 +15,14 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import leaves, operations, transform
+from . import leaves, transform
 from .analysis import has_tree_functions
-from .compiler import leaf_program, limits, plan, reads
+from .compiler import JAX, Backend, leaf_program, limits, plan, reads
 from .program import Operand, Program, body_lines, call_node
 from .vocabulary import NUMBERS, SIZES
 
 if TYPE_CHECKING:
     from .rule import Rule
-
-_HELPERS = {name: f for name, f in vars(operations).items() if inspect.isfunction(f)}
 
 
 def format_source(source: str) -> str:
@@ -43,7 +41,7 @@ def _call(function: str, *operands: ast.expr) -> ast.expr:
     return ast.Call(ast.parse(function, mode="eval").body, list(operands), [])
 
 
-def update_source(program: Program, name: str = "update") -> str:
+def update_source(program: Program, name: str = "update", backend: Backend = JAX) -> str:
     """Return the source of the function of one leaf, the written twin of `compiler.update_function`."""
     steps = plan(program)
     own = program.input_names
@@ -57,21 +55,23 @@ def update_source(program: Program, name: str = "update") -> str:
 
     def call(i: int, operands: list[ast.expr]) -> ast.expr:
         step = steps[i]
+        values = [
+            _call(backend.tensor, o) if wrap else o for o, wrap in zip(operands, backend.wraps(step), strict=True)
+        ]
         wide = [
             _call("spread", o, ast.Name("shape")) if spread else o
-            for o, spread in zip(operands, step.spread, strict=True)
+            for o, spread in zip(values, step.spread, strict=True)
         ]
         match step.function:
             case "global_norm":
                 return _call("norm", ast.Yield(_call("norm", *wide)))
             case "global_dot":
-                return _call("jnp.sum", ast.Yield(_call("dot", *wide)))
+                return _call(f"{backend.name}.sum", ast.Yield(_call("dot", *wide)))
             case "clip_by_global_norm":
-                return _call("clip_to", *operands, _call("norm", ast.Yield(_call("norm", wide[0]))))
+                return _call("clip_to", *values, _call("norm", ast.Yield(_call("norm", wide[0]))))
         if step.operator:
             return call_node(step.function, wide)
-        ours = step.function in _HELPERS
-        return _call(step.function if ours else f"jnp.{step.function}", *wide)
+        return _call(step.function if backend.own(step.function) else f"{backend.name}.{step.function}", *wide)
 
     arguments = [
         *(n for n in reads(program) if n != "shape"),
@@ -85,16 +85,17 @@ def update_source(program: Program, name: str = "update") -> str:
     return f"def {name}({', '.join(arguments)}):\n" + textwrap.indent("\n".join(lines), "    ") + "\n"
 
 
-def helpers_of(sources: list[str]) -> str:
-    """Return the source of the functions of `operations` that sources call, and of those that these call in turn."""
+def helpers_of(sources: list[str], backend: Backend = JAX) -> str:
+    """Return the source of the words that sources call, and of the functions that these call in turn."""
+    known = {name: f for name, f in vars(backend.words).items() if inspect.isfunction(f)}
     wanted: set[str] = set()
     queue = [*sources]
     while queue:
         for name in re.findall(r"\b(\w+)\(", queue.pop()):
-            if name in _HELPERS and name not in wanted:
+            if name in known and name not in wanted:
                 wanted.add(name)
-                queue.append(inspect.getsource(_HELPERS[name]))
-    return "\n\n".join(inspect.getsource(f) for name, f in _HELPERS.items() if name in wanted)
+                queue.append(inspect.getsource(known[name]))
+    return "\n\n".join(inspect.getsource(f) for name, f in known.items() if name in wanted)
 
 
 def program_source(program: Program) -> str:

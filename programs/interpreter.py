@@ -23,7 +23,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float32, Int32
 
 from . import operations
-from .compiler import implementation
+from .compiler import JAX
 from .errors import ProgramError
 from .leaves import LeafView, classified
 from .parts import Programs
@@ -426,7 +426,7 @@ def _branches(views: list[LeafView] | None, heavy: bool = True) -> list[Callable
 
     def branch(name: str) -> Callable[[Array, Array], Array]:
         function = FUNCTIONS[name]
-        compute = _WHOLE.get(name) or implementation(name)
+        compute = _WHOLE.get(name) or JAX.function(name)
 
         def run(registers: Array, operands: Array) -> Array:
             if (elementwise_only and function.kind is not Kind.ELEMENTWISE) or (function.heavy and not heavy):
