@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from . import operations
 from .analysis import has_tree_functions
 from .program import Operand, Program
+from .ranges import never_negative
 from .transform import LeafProgram
 from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
 
@@ -38,24 +39,27 @@ class Backend(NamedTuple):
         library: module that has the other words, under their names in the vocabulary.
         name: what exported files call the library.
         tensor: name of the word that makes a plain number an array, where the library's functions take no numbers.
+        roots: whether its own root is taken of what is never negative, where the sign costs a pass over the array.
     """
 
     words: Any
     library: Any
     name: str
     tensor: str = ""
+    roots: bool = False
 
-    def own(self, name: str) -> Callable[..., Any] | None:
-        """Return our function of that name, or None."""
-        return getattr(self.words, name, None)
+    def own(self, step: PlannedStatement) -> bool:
+        """Tell whether our function computes a statement, rather than the library's."""
+        plain_root = self.roots and step.function == "sqrt" and step.positive
+        return hasattr(self.words, step.function) and not plain_root
 
     def function(self, name: str) -> Callable[..., Any]:
         """Return the function for a word: ours where there is one, else the library's."""
-        return self.own(name) or getattr(self.library, name)
+        return getattr(self.words, name, None) or getattr(self.library, name)
 
     def wraps(self, step: PlannedStatement) -> tuple[bool, ...]:
         """Return which operands of a statement are plain numbers that have to become arrays first."""
-        needed = self.tensor and not step.operator and (all(step.plain) or not self.own(step.function))
+        needed = self.tensor and not step.operator and (all(step.plain) or not self.own(step))
         return tuple(bool(needed and plain and not spread) for plain, spread in zip(step.plain, step.spread))
 
 
@@ -70,6 +74,7 @@ class PlannedStatement(NamedTuple):
     operands: tuple[Operand, ...]
     spread: tuple[bool, ...]  # which operands are repeated to the leaf's shape first
     plain: tuple[bool, ...]  # which operands are Python's numbers
+    positive: bool  # whether the first operand is known to be never negative
     operator: bool  # whether Python's operator computes the function
 
 
@@ -81,7 +86,8 @@ def plan(program: Program) -> list[PlannedStatement]:
     shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | program.shapes
     numbers = {*NUMBERS, *SIZES, *(name for name, _ in program.hyperparameters)}
     steps = []
-    for target, function, operands in program.statements:
+    positive = never_negative(program, limits(program))
+    for (target, function, operands), known in zip(program.statements, positive, strict=True):
         given = [shapes.get(o, Shape.SCALAR) if isinstance(o, str) else Shape.SCALAR for o in operands]
         shapes[target] = FUNCTIONS[function].shape(*given)
         kind = FUNCTIONS[function].kind
@@ -93,7 +99,7 @@ def plan(program: Program) -> list[PlannedStatement]:
             numbers.add(target)
         else:
             numbers.discard(target)
-        steps.append(PlannedStatement(target, function, operands, spread, plain, uses_operator))
+        steps.append(PlannedStatement(target, function, operands, spread, plain, known, uses_operator))
     return steps
 
 
@@ -152,11 +158,12 @@ def update_function(program: Program, backend: Backend = JAX) -> Callable[..., A
         def value(operand: Operand) -> Any:
             return bound[operand] if isinstance(operand, str) else operand
 
-        for (target, function, operands, spread, _, uses_operator), wraps in steps:
-            values = [value(operand) for operand in operands]
+        for step, wraps in steps:
+            values = [value(operand) for operand in step.operands]
             if tensor:
                 values = [tensor(v) if wrap else v for v, wrap in zip(values, wraps, strict=True)]
-            wide = [words.spread(v, shape) if s else v for v, s in zip(values, spread, strict=True)]
+            wide = [words.spread(v, shape) if s else v for v, s in zip(values, step.spread, strict=True)]
+            function, target = step.function, step.target
             match function:
                 case "global_norm":
                     bound[target] = words.norm((yield words.norm(*wide)))
@@ -166,8 +173,8 @@ def update_function(program: Program, backend: Backend = JAX) -> Callable[..., A
                     x, limit = values
                     bound[target] = words.clip_to(x, limit, words.norm((yield words.norm(wide[0]))))
                 case _:
-                    call = OPERATORS[function] if uses_operator else backend.function(function)
-                    bound[target] = call(*wide)
+                    ours = words if backend.own(step) else backend.library
+                    bound[target] = (OPERATORS[function] if step.operator else getattr(ours, function))(*wide)
         return tuple(value(operand) for operand in program.returns)
 
     def update_of_all(**inputs: Any) -> Generator[Any, Any, tuple[Any, ...]]:

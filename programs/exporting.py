@@ -71,7 +71,7 @@ def update_source(program: Program, name: str = "update", backend: Backend = JAX
                 return _call("clip_to", *values, _call("norm", ast.Yield(_call("norm", wide[0]))))
         if step.operator:
             return call_node(step.function, wide)
-        return _call(step.function if backend.own(step.function) else f"{backend.name}.{step.function}", *wide)
+        return _call(step.function if backend.own(step) else f"{backend.name}.{step.function}", *wide)
 
     arguments = [
         *(n for n in reads(program) if n != "shape"),
@@ -91,7 +91,7 @@ def helpers_of(sources: list[str], backend: Backend = JAX) -> str:
     wanted: set[str] = set()
     queue = [*sources]
     while queue:
-        for name in re.findall(r"\b(\w+)\(", queue.pop()):
+        for name in re.findall(r"(?<!torch\.)\b(\w+)\(", queue.pop()):
             if name in known and name not in wanted:
                 wanted.add(name)
                 queue.append(inspect.getsource(known[name]))
@@ -137,6 +137,24 @@ def docstring(
     return '"""' + text.replace("\\", "\\\\").replace('"""', "'''").rstrip('"') + '\n"""\n'
 
 
+def program_titles(rule: Rule) -> list[tuple[str, str]]:
+    """Return the title and the text of each of a rule's programs, for `docstring`."""
+    return [
+        ("The program:" if label == "all" else f"The program for {label} leaves:", program.to_text())
+        for label, program in rule.programs.items()
+    ]
+
+
+def rates_note(rule: Rule) -> str:
+    """Return the learning rates to try as a sentence, with a space behind it; "" where they are not known."""
+    return "Learning rates to try: {:g} to {:g}. ".format(*rule.learning_rate) if rule.learning_rate else ""
+
+
+def limits_source(bounds: Mapping[str, tuple[float, float]]) -> str:
+    """Return the source of the limits of hyperparameters, a dictionary."""
+    return "{" + ", ".join(f"{name!r}: ({low!r}, {_literal(high)})" for name, (low, high) in bounds.items()) + "}"
+
+
 def rule_source(rule: Rule) -> str:
     """Return a rule as the text of a Python module with one function that makes its optax transform."""
     sources, entries, bounds = [], [], {}
@@ -158,17 +176,10 @@ def rule_source(rule: Rule) -> str:
     learning_rate: number or schedule; mask: leaves with weight decay; state_dtype: type of the states;
     leaf_classes: which leaves are matrices, see `classified`; total_steps: {options}.
     """'''
-    titles = [
-        ("The program:" if label == "all" else f"The program for {label} leaves:", program.to_text())
-        for label, program in rule.programs.items()
-    ]
-    note = "The update that a program returns is subtracted from the weights."
-    if rule.learning_rate:
-        note = "Learning rates to try: {:g} to {:g}. ".format(*rule.learning_rate) + note
+    note = f"{rates_note(rule)}The update that a program returns is subtracted from the weights."
     arguments = f"PROGRAMS, learning_rate, {values}, LIMITS, total_steps, mask, state_dtype, leaf_classes"
-    limited = ", ".join(f"{name!r}: ({low!r}, {_literal(high)})" for name, (low, high) in bounds.items())
     parts = [
-        docstring(rule.name, rule.description, titles, rule.provenance, rule.evidence, note),
+        docstring(rule.name, rule.description, program_titles(rule), rule.provenance, rule.evidence, note),
         _IMPORTS,
         *sources,
         f"def {rule.function_name}({signature}):\n    {text}\n    return transform({arguments})",
@@ -176,7 +187,7 @@ def rule_source(rule: Rule) -> str:
         "# From here on, what applies any rule to the leaves of a network; at the end, what this one gives it.",
         *map(inspect.getsource, _MACHINERY),
         f"PROGRAMS = {{{', '.join(entries)}}}",
-        f"# Of these hyperparameters: the least value, and what they must be below.\nLIMITS = {{{limited}}}",
+        f"# Of these hyperparameters: the least value, and what they must be below.\nLIMITS = {limits_source(bounds)}",
     ]
     return format_source("\n\n".join(parts))
 

@@ -59,7 +59,7 @@ def objective_source(objective: Objective) -> str:
         else:
             imports = ["import base64", *imports]
             functions[1:1] = [drifts.drift_features, drifts.learned_drift]
-            texts.append(_weights(objective))
+            texts.append(weights_source(objective))
             value = "learned_drift(ARRAYS, ratio, log_ratio, advantage, progress)"
         gradient = f"drift_gradient(lambda ratio, log_ratio, advantage, progress: {value}, apply)"
     functions += [transforms.check_batch, transforms.check_policy, transforms.refuse_wrappers, number]
@@ -100,13 +100,17 @@ def _title(objective: Objective) -> list[tuple[str, str]]:
     return [] if objective.program is None else [("The drift:", objective.program.to_text())]
 
 
-def _weights(objective: Objective) -> str:
-    """Return source that holds a small network's float32 arrays as text."""
+def weights_source(objective: Objective, decoded: str = "np.frombuffer({}, '<f4')") -> str:
+    """Return source that holds a small network's float32 arrays as text.
+
+    Args:
+        objective: the network.
+        decoded: source of an array, in whose braces its bytes come.
+    """
     lines = ["ARRAYS = {}\n"]
     for name, array in objective.arrays.items():
         text = base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()
         chunks = "\n".join(f'    "{text[i : i + _LINE]}"' for i in range(0, len(text), _LINE))
-        lines.append(
-            f"ARRAYS[{name!r}] = np.frombuffer(base64.b64decode(\n{chunks}\n), '<f4').reshape({array.shape!r})\n"
-        )
+        value = decoded.format(f"base64.b64decode(\n{chunks}\n)")
+        lines.append(f"ARRAYS[{name!r}] = {value}.reshape({array.shape!r})\n")
     return "".join(lines)

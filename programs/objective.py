@@ -17,6 +17,7 @@ from .program import Program
 
 if TYPE_CHECKING:
     import optax
+    import torch
 
 OBJECTIVE_KINDS = ("drift", "lpg")
 HIDDEN = 128
@@ -208,10 +209,7 @@ class Objective:
         from .objective_transform import adding, drift_gradient, lpg_gradient
         from .transform import number
 
-        own = {} if self.program is None else dict(self.program.hyperparameters)
-        for name in hyperparameters:
-            if name not in own:
-                raise RulesmithError(f"{self.name} has no hyperparameter {name!r}{nearest(name, own)}")
+        self._check_names(hyperparameters)
         try:
             for name, value in hyperparameters.items():
                 number(name, value)
@@ -224,8 +222,46 @@ class Objective:
         except ValueError as error:
             raise RulesmithError(f"{self.name}: {error}") from None
 
-    def to_source(self) -> str:
-        """Return a Python module, formatted, that makes the same transform and needs only jax and optax."""
+    def to_torch(self, **hyperparameters: float) -> Callable[..., torch.Tensor]:
+        """Return a drift as a loss in PyTorch, a function ``(new_log_prob, old_log_prob, advantage, progress=0.0)``.
+
+        It returns the mean of ``drift(r, A) - r A``, to be descended, with the gradient that the optax form has. The
+        tensors have one shape; `progress` is the share of the training that is over.
+
+        Args:
+            **hyperparameters: values for a drift program's hyperparameters, instead of its defaults.
+
+        Raises:
+            RulesmithError: the objective is not a drift, or has no such hyperparameter.
+        """
+        from .pytorch.building import loss_function
+
+        if self.kind != "drift":
+            raise RulesmithError(f"{self.name} is a rule of kind {self.kind!r}; only drifts have a form in PyTorch")
+        self._check_names(hyperparameters)
+        try:
+            return loss_function(self, hyperparameters)
+        except ValueError as error:
+            raise RulesmithError(f"{self.name}: {error}") from None
+
+    def _check_names(self, hyperparameters: Mapping[str, Any]) -> None:
+        own = {} if self.program is None else dict(self.program.hyperparameters)
+        for name in hyperparameters:
+            if name not in own:
+                raise RulesmithError(f"{self.name} has no hyperparameter {name!r}{nearest(name, own)}")
+
+    def to_source(self, framework: str = "jax") -> str:
+        """Return a Python module, formatted, that has the same objective and needs only jax and optax, or only torch.
+
+        Args:
+            framework: "jax", for an optax transform, or "torch", for a drift as a loss.
+        """
+        if framework == "torch":
+            from .pytorch.exporting import objective_source as torch_source
+
+            if self.kind != "drift":
+                raise RulesmithError(f"{self.name} is a rule of kind {self.kind!r}; only drifts have a form in PyTorch")
+            return torch_source(self)
         from .exporting_objectives import objective_source
 
         return objective_source(self)

@@ -16,6 +16,7 @@ from .program import Program
 
 if TYPE_CHECKING:
     import optax
+    import torch
 
 CLASSES = ("all", "matrix", "other")
 START = "learning rate to start with"
@@ -150,18 +151,76 @@ class Rule:
         from .compiler import leaf_program, limits
         from .transform import transform
 
-        values: dict[str, Any] = self.hyperparameters
+        self._check_names(hyperparameters)
+        values: dict[str, Any] = self.hyperparameters | hyperparameters
+        parts = {label: leaf_program(program) for label, program in self.programs.items()}
+        bounds = {name: limit for program in self.programs.values() for name, limit in limits(program).items()}
+        try:
+            return transform(parts, learning_rate, values, bounds, total_steps, mask, state_dtype, leaf_classes)
+        except ValueError as error:
+            raise RulesmithError(f"{self.name}: {error}") from None
+
+    def _check_names(self, hyperparameters: Mapping[str, Any]) -> None:
+        values = self.hyperparameters
         for name in hyperparameters:
             if name not in values:
                 known = ", ".join(values) or "none"
                 raise RulesmithError(
                     f"{self.name} has no hyperparameter {name!r}{nearest(name, values)}; it has {known}"
                 )
-        values |= hyperparameters
-        parts = {label: leaf_program(program) for label, program in self.programs.items()}
-        bounds = {name: limit for program in self.programs.values() for name, limit in limits(program).items()}
+
+    @functools.cached_property
+    def _torch_class(self) -> Callable[..., torch.optim.Optimizer]:
+        from .pytorch.building import optimizer_class
+
+        return optimizer_class(self)
+
+    def to_torch(
+        self,
+        params: Any,
+        lr: float | torch.Tensor,
+        *,
+        total_steps: int | None = None,
+        state_dtype: torch.dtype | None = None,
+        leaf_classes: Any = None,
+        **hyperparameters: Any,
+    ) -> torch.optim.Optimizer:
+        """Return the rule as an optimizer of PyTorch, which is an optional dependency.
+
+        It is used as any other: with groups of parameters (each may have its own `lr`, hyperparameters, `total_steps`
+        and `leaf_classes`), learning-rate schedulers, `state_dict`, closures, `GradScaler` and `torch.compile`. Of a
+        rule that reads the loss, call ``step(closure)`` or ``step(loss=loss)``. Gradients are dense and real. A group
+        counts its steps in its entry `step`, from which `t` and `progress` follow.
+
+        Args:
+            params: parameters, named parameters, or groups of them, as for any optimizer of PyTorch.
+            lr: learning rate, a number; a tensor where a compiled step is not to be compiled anew when it changes.
+            total_steps: length of the training; needed by a rule that reads `progress`.
+            state_dtype: type of the states (by default that of the weights, of float16 weights float32). Arithmetic
+                is in float32 or wider.
+            leaf_classes: a dictionary by the names of named parameters, or a function of a parameter, that says for
+                each leaf "matrix" (the first axis counts outputs, the others inputs), "other", or as a pair which axes
+                are (inputs, outputs), such as ``((1, 2, 3), 0)``; axes that are not named count matrices, each of which
+                is one for itself. By default leaves of two axes are matrices, those of fewer are not, and those of more
+                are refused where it matters. `rulesmith.torch_leaf_classes` makes such a dictionary for a module.
+            **hyperparameters: numbers instead of the rule's defaults.
+
+        Raises:
+            RulesmithError: an unknown hyperparameter, a value that cannot be, or an option that does not fit the rule.
+
+        Example:
+            >>> import torch, rulesmith
+            >>> weights = torch.nn.Parameter(torch.ones(3))
+            >>> optimizer = rulesmith.load("lion").to_torch([weights], lr=0.25, weight_decay=0.0)
+            >>> weights.grad = torch.tensor([0.5, 0.0, -2.0])
+            >>> optimizer.step()
+            >>> weights.tolist()
+            [0.75, 1.0, 1.25]
+        """
+        self._check_names(hyperparameters)
+        options = {"total_steps": total_steps, "state_dtype": state_dtype, "leaf_classes": leaf_classes}
         try:
-            return transform(parts, learning_rate, values, bounds, total_steps, mask, state_dtype, leaf_classes)
+            return self._torch_class(params, lr, hyperparameters=hyperparameters, **options)
         except ValueError as error:
             raise RulesmithError(f"{self.name}: {error}") from None
 
@@ -180,8 +239,16 @@ class Rule:
         optimizer.__name__ = optimizer.__qualname__ = self.function_name
         return optimizer
 
-    def to_source(self) -> str:
-        """Return a Python module, formatted, that makes the same transform and needs only jax and optax."""
+    def to_source(self, framework: str = "jax") -> str:
+        """Return a Python module, formatted, that has the same optimizer and needs only jax and optax, or only torch.
+
+        Args:
+            framework: "jax", for an optax transform, or "torch".
+        """
+        if framework == "torch":
+            from .pytorch.exporting import rule_source as torch_source
+
+            return torch_source(self)
         from .exporting import rule_source
 
         return rule_source(self)
