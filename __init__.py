@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .programs import Program, ProgramError, RulesmithError
     from .programs.leaves import flax_leaf_classes
     from .programs.objective import Objective
+    from .programs.pytorch.modules import torch_leaf_classes
     from .programs.rule import Rule
     from .results.comparison import compare
     from .results.run import Run, open_run
@@ -52,6 +53,7 @@ _PLACES = {
     "Symbolic": "search.methods.symbolic",
     "flax_leaf_classes": "programs.leaves",
     "load": "search.runs",
+    "torch_leaf_classes": "programs.pytorch.modules",
 }
 """Where public names stand that are imported when they are first used, since JAX and what is above it take seconds."""
 
@@ -98,4 +100,5 @@ __all__ = [
     "flax_leaf_classes",
     "load",
     "open_run",
+    "torch_leaf_classes",
 ]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
@@ -46,7 +46,7 @@ def runs(directory: Positional[Path] = Path("runs")) -> None:
     _print(runs_table(directory))
 
 
-def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) -> None:
+def show(rule: Positional[RuleName], json: bool = False, stats: bool = False, latex: bool = False) -> None:
     """Show a rule (a published one, a rule file), or a run with its best rule.
 
     Example: rulesmith show lion
@@ -55,11 +55,17 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) ->
         rule: A published rule's name, a rule file, or a run's directory.
         json: Print JSON; of a run, nothing that depends on clock, machine, workers or the directory's name.
         stats: With --json of a run, add what depends on those.
+        latex: Print the rule's equations, as LaTeX.
     """
     from .results import reporting, views
     from .search.runs import load
     from .search.store import holds_run
 
+    if latex:
+        if json:
+            raise RulesmithError("show prints JSON or LaTeX, not both")
+        print(load(rule).to_latex())
+        return
     if holds_run(Path(rule)):
         report = views.run_json(Path(rule), stats=stats) if json else views.run_text(Path(rule))
     else:
@@ -190,8 +196,10 @@ def diff(a: Positional[RuleName], b: Positional[RuleName]) -> None:
     _print(rule_diff(load(a), load(b)))
 
 
-def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -> None:
-    """Write a rule as one Python file that needs only jax and optax (or, to a .toml, as a rule file).
+def export(
+    rule: Positional[RuleName], output: OutputFile, lift: bool = False, framework: Literal["jax", "torch"] = "jax"
+) -> None:
+    """Write a rule as one Python file that needs only jax and optax, or only torch (or, to a .toml, as a rule file).
 
     Example: rulesmith export runs/mine -o my_optimizer.py
 
@@ -199,6 +207,7 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         rule: A published rule's name, a rule file, or a run's directory.
         output: The file to write.
         lift: Make the program's literals hyperparameters.
+        framework: What the file is for: jax, an optax transform, or torch, an optimizer (of a drift a loss).
     """
     from .programs import rule_file
     from .programs.parts import Programs
@@ -208,19 +217,28 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         raise RulesmithError(f"{output}: the output is a .py or a .toml file")
     if output.suffix == ".py":
         _check_module_name(output)
+    elif framework != "jax":
+        raise RulesmithError(f"{output}: a rule file is for no framework; for --framework {framework} name a .py file")
     loaded = load(rule)
     if isinstance(loaded, Objective):
         if lift:
             raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
-        _export_objective(loaded, output)
+        _export_objective(loaded, output, framework)
         return
     if lift:
         loaded = replace(loaded, programs=dict(Programs.of(loaded.programs).lifted().parts))
-    rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source())
-    print(f"{output}: {loaded.name}, as {'a rule file' if output.suffix == '.toml' else 'an optax transform'}")
-    if output.suffix == ".py":
-        start = loaded.evidence.get(START)
-        rate = start if isinstance(start, float) else 1e-3
+    rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source(framework))
+    start = loaded.evidence.get(START)
+    rate = start if isinstance(start, float) else 1e-3
+    if output.suffix == ".toml":
+        print(f"{output}: {loaded.name}, as a rule file")
+    elif framework == "torch":
+        name = loaded.class_name
+        steps = ", total_steps=N" if loaded.needs_total_steps else ""
+        print(f"{output}: {loaded.name}, as an optimizer of PyTorch")
+        print(f"use it: from {output.stem} import {name}; optimizer = {name}(model.parameters(), lr={rate:g}{steps})")
+    else:
+        print(f"{output}: {loaded.name}, as an optax transform")
         print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate:g})")
 
 
@@ -596,8 +614,17 @@ def _help_of_discover() -> None:
     console.print(f"Example: {EXAMPLES['symbolic']}", soft_wrap=True)
 
 
-def _export_objective(objective: Objective, output: Path) -> None:
+def _export_objective(objective: Objective, output: Path, framework: str) -> None:
     from .programs import rule_file
+
+    name = objective.function_name
+    if framework == "torch":
+        rule_file.write_text(output, objective.to_source(framework))
+        print(f"{output}: {objective.name}, as a loss in PyTorch")
+        print(
+            f"use it: from {output.stem} import {name}; loss = {name}(new_log_prob, old_log_prob, advantage, progress)"
+        )
+        return
 
     if output.suffix == ".toml":
         rule_file.write(objective, output)
@@ -607,7 +634,6 @@ def _export_objective(objective: Objective, output: Path) -> None:
         rule_file.write_arrays(objective, output.with_suffix(".safetensors"))
         print(f"{output.with_suffix('.safetensors')}: the arrays of its network, which the file below reads")
     rule_file.write_text(output, objective.to_source())
-    name = objective.function_name
     print(f"{output}: {objective.name}, as an optax transform")
     print(
         f"use it: from {output.stem} import {name}; tx = optax.chain({name}(apply, total_updates=N), optax.adam(1e-3))"
@@ -617,8 +643,10 @@ def _export_objective(objective: Objective, output: Path) -> None:
 def _check_module_name(output: Path) -> None:
     """Raise RulesmithError unless the file can be imported, and hides no module that it needs itself."""
     name = output.stem
-    if name in {*sys.stdlib_module_names, "jax", "jaxlib", "numpy", "optax", "scipy"}:
-        raise RulesmithError(f"{output}: a module of Python or JAX is called {name}; call it my_{name}.py, for example")
+    if name in {*sys.stdlib_module_names, "jax", "jaxlib", "numpy", "optax", "scipy", "torch"}:
+        raise RulesmithError(
+            f"{output}: a module of Python, JAX or PyTorch is called {name}; call it my_{name}.py, for example"
+        )
     if not name.isidentifier() or keyword.iskeyword(name):
         plain = re.sub(r"\W+", "_", name).strip("_")
         right = plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"my_{plain}".rstrip("_")

@@ -149,42 +149,46 @@ def update_function(program: Program, backend: Backend = JAX) -> Callable[..., A
     steps, words = [(step, backend.wraps(step)) for step in plan(program)], backend.words
     tensor = getattr(words, backend.tensor) if backend.tensor else None
 
-    def run(inputs: dict[str, Any]) -> Generator[Any, Any, tuple[Any, ...]]:
+    def start(inputs: dict[str, Any]) -> dict[str, Any]:
         shape = inputs.get("shape")
-        bound: dict[str, Any] = {**NUMBERS, **inputs}
-        if shape is not None:
-            bound |= {name: getattr(words, name)(shape) for name in SIZES}
+        sizes = {} if shape is None else {name: getattr(words, name)(shape) for name in SIZES}
+        return {**NUMBERS, **inputs, **sizes}
 
-        def value(operand: Operand) -> Any:
-            return bound[operand] if isinstance(operand, str) else operand
+    def value(operand: Operand, bound: dict[str, Any]) -> Any:
+        return bound[operand] if isinstance(operand, str) else operand
 
+    def taken(step: PlannedStatement, wraps: tuple[bool, ...], bound: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+        values = [value(operand, bound) for operand in step.operands]
+        if tensor:
+            values = [tensor(v) if wrap else v for v, wrap in zip(values, wraps, strict=True)]
+        return values, [words.spread(v, bound["shape"]) if s else v for v, s in zip(values, step.spread, strict=True)]
+
+    def call(step: PlannedStatement, wide: list[Any]) -> Any:
+        if step.operator:
+            return OPERATORS[step.function](*wide)
+        return getattr(words if backend.own(step) else backend.library, step.function)(*wide)
+
+    def update(**inputs: Any) -> tuple[Any, ...]:
+        bound = start(inputs)
         for step, wraps in steps:
-            values = [value(operand) for operand in step.operands]
-            if tensor:
-                values = [tensor(v) if wrap else v for v, wrap in zip(values, wraps, strict=True)]
-            wide = [words.spread(v, shape) if s else v for v, s in zip(values, step.spread, strict=True)]
-            function, target = step.function, step.target
-            match function:
-                case "global_norm":
-                    bound[target] = words.norm((yield words.norm(*wide)))
-                case "global_dot":
-                    bound[target] = backend.library.sum((yield words.dot(*wide)))
-                case "clip_by_global_norm":
-                    x, limit = values
-                    bound[target] = words.clip_to(x, limit, words.norm((yield words.norm(wide[0]))))
-                case _:
-                    ours = words if backend.own(step) else backend.library
-                    bound[target] = (OPERATORS[function] if step.operator else getattr(ours, function))(*wide)
-        return tuple(value(operand) for operand in program.returns)
+            bound[step.target] = call(step, taken(step, wraps, bound)[1])
+        return tuple(value(operand, bound) for operand in program.returns)
 
     def update_of_all(**inputs: Any) -> Generator[Any, Any, tuple[Any, ...]]:
-        return (yield from run(inputs))
-
-    def update(**inputs: Any) -> Any:
-        try:
-            next(run(inputs))
-        except StopIteration as stop:
-            return stop.value
-        raise AssertionError("a program without tree functions does not yield")
+        bound = start(inputs)
+        for step, wraps in steps:
+            values, wide = taken(step, wraps, bound)
+            match step.function:
+                case "global_norm":
+                    found = words.norm((yield words.norm(*wide)))
+                case "global_dot":
+                    found = backend.library.sum((yield words.dot(*wide)))
+                case "clip_by_global_norm":
+                    x, limit = values
+                    found = words.clip_to(x, limit, words.norm((yield words.norm(wide[0]))))
+                case _:
+                    found = call(step, wide)
+            bound[step.target] = found
+        return tuple(value(operand, bound) for operand in program.returns)
 
     return update_of_all if has_tree_functions(program) else update

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -28,3 +29,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> RulesmithError:
     """Return the error for an unknown name; it gives the nearest known name, and all of them."""
     names = list(known)
     return RulesmithError(f"no {what} {name!r}{nearest(name, names)}; there are {', '.join(names)}")
+
+
+def need(module: str, extra: str) -> None:
+    """Raise RulesmithError, which says how to install it, unless an optional module is there."""
+    if importlib.util.find_spec(module) is None:
+        raise RulesmithError(f"this needs {module}: pip install 'rulesmith[{extra}]'")

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import RulesmithError, nearest
+from .errors import RulesmithError, nearest, need
 from .program import Program
 
 if TYPE_CHECKING:
     import optax
+    import sympy
     import torch
 
 OBJECTIVE_KINDS = ("drift", "lpg")
@@ -234,6 +235,7 @@ class Objective:
         Raises:
             RulesmithError: the objective is not a drift, or has no such hyperparameter.
         """
+        need("torch", "torch")
         from .pytorch.building import loss_function
 
         if self.kind != "drift":
@@ -250,6 +252,22 @@ class Objective:
             if name not in own:
                 raise RulesmithError(f"{self.name} has no hyperparameter {name!r}{nearest(name, own)}")
 
+    def _written(self) -> Program:
+        if self.program is None:
+            raise RulesmithError(f"{self.name} is a network; only programs have equations")
+        return self.program
+
+    def to_latex(self) -> str:
+        """Return a drift program as equations in LaTeX."""
+        return self._written().to_latex()
+
+    def to_sympy(self) -> list[sympy.Eq]:
+        """Return a drift program as equations, as `Program.to_sympy` does."""
+        return self._written().to_sympy()
+
+    def _repr_latex_(self) -> str | None:
+        return None if self.program is None else f"$\\displaystyle {self.to_latex()}$"
+
     def to_source(self, framework: str = "jax") -> str:
         """Return a Python module, formatted, that has the same objective and needs only jax and optax, or only torch.
 
@@ -257,6 +275,7 @@ class Objective:
             framework: "jax", for an optax transform, or "torch", for a drift as a loss.
         """
         if framework == "torch":
+            need("torch", "torch")
             from .pytorch.exporting import objective_source as torch_source
 
             if self.kind != "drift":

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .errors import need
 from .vocabulary import DIALECTS, FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Dialect, Shape
 
 if TYPE_CHECKING:
     import optax
+    import sympy
 
 MAX_DEPTH = 6
 """Greatest depth of an expression in a program's text; deeper expressions are split into several statements."""
@@ -161,6 +163,57 @@ class Program:
         from .rule import Rule
 
         return Rule.of(self).to_optax(learning_rate, **options)
+
+    def to_latex(self) -> str:
+        """Return the program as equations in LaTeX."""
+        from .mathematics.latex import latex_of
+
+        return latex_of({"all": self})
+
+    def to_sympy(self) -> list[sympy.Eq]:
+        """Return the program as equations of SymPy, an optional dependency.
+
+        The last one is that of the weights, ``theta_t``, or of the drift, `D`; those before define what it reads. Old
+        states have the index t-1, new ones t. Words that SymPy lacks are functions of their own names, such as `norm`.
+        """
+        need("sympy", "math")
+        from .mathematics.symbolic import to_sympy
+
+        return to_sympy(self)
+
+    @classmethod
+    def from_sympy(
+        cls, given: Any, *, states: Mapping[str, Any] | None = None, kind: str = "update", **hyperparameters: float
+    ) -> Program:
+        """Return the program that an expression of SymPy spells, or equations as `to_sympy` returns them.
+
+        Args:
+            given: what is subtracted from the weights (or the drift), in symbols named as the language names its
+                inputs and states; or a list of equations.
+            states: for an expression: by name, the new value of each state.
+            kind: "update" or "drift".
+            **hyperparameters: defaults of the symbols that are hyperparameters.
+
+        Raises:
+            RulesmithError: a function or symbol is not of the language.
+
+        Example:
+            >>> import sympy
+            >>> from rulesmith import Program
+            >>> g, m, lr, b = sympy.symbols("g m lr b", real=True)
+            >>> print(Program.from_sympy(lr * sympy.sign(m), states={"m": b * m + g}, b=0.9))
+            def update(g, m, lr, b=0.9):
+                new_m = b * m + g
+                return lr * sign(m), new_m
+            <BLANKLINE>
+        """
+        need("sympy", "math")
+        from .mathematics.symbolic import from_sympy
+
+        return from_sympy(given, states=states, kind=kind, **hyperparameters)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.to_latex()}$"
 
     @property
     def shapes(self) -> dict[str, Shape]:

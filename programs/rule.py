@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .errors import RulesmithError, nearest
+from .errors import RulesmithError, nearest, need
 from .program import Program
 
 if TYPE_CHECKING:
     import optax
+    import sympy
     import torch
 
 CLASSES = ("all", "matrix", "other")
@@ -108,6 +109,11 @@ class Rule:
         name = self.name.replace("-", "_")
         return f"{name}_" if keyword.iskeyword(name) else name
 
+    @property
+    def class_name(self) -> str:
+        """The rule's name as that of a class, such as CautiousAdamw."""
+        return "".join(part[:1].upper() + part[1:] for part in re.split("[-_]", self.name))
+
     def to_optax(
         self,
         learning_rate: Any,
@@ -171,6 +177,7 @@ class Rule:
 
     @functools.cached_property
     def _torch_class(self) -> Callable[..., torch.optim.Optimizer]:
+        need("torch", "torch")
         from .pytorch.building import optimizer_class
 
         return optimizer_class(self)
@@ -239,6 +246,19 @@ class Rule:
         optimizer.__name__ = optimizer.__qualname__ = self.function_name
         return optimizer
 
+    def to_latex(self) -> str:
+        """Return the rule as equations in LaTeX."""
+        from .mathematics.latex import latex_of
+
+        return latex_of(self.programs)
+
+    def to_sympy(self) -> dict[str, list[sympy.Eq]]:
+        """Return the equations of each program by class of leaves, as `Program.to_sympy` does."""
+        return {label: program.to_sympy() for label, program in self.programs.items()}
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.to_latex()}$"
+
     def to_source(self, framework: str = "jax") -> str:
         """Return a Python module, formatted, that has the same optimizer and needs only jax and optax, or only torch.
 
@@ -246,6 +266,7 @@ class Rule:
             framework: "jax", for an optax transform, or "torch".
         """
         if framework == "torch":
+            need("torch", "torch")
             from .pytorch.exporting import rule_source as torch_source
 
             return torch_source(self)

@@ -62,11 +62,6 @@ def torch_program(program: Program) -> TorchProgram:
     return TorchProgram(*part, goes_by_elements(program))
 
 
-def class_name(rule: Rule) -> str:
-    """Return a rule's name as that of a class, such as CautiousAdamw."""
-    return "".join(part[:1].upper() + part[1:] for part in rule.name.replace("_", "-").split("-"))
-
-
 def optimizer_class(rule: Rule) -> type[RuleOptimizer]:
     """Return the class of optimizers that apply a rule; its arguments are those of `Rule.to_torch`."""
     check_names(rule)
@@ -81,7 +76,7 @@ def optimizer_class(rule: Rule) -> type[RuleOptimizer]:
         "programs": {label: torch_program(program) for label, program in rule.programs.items()},
         "limits": {name: limit for program in rule.programs.values() for name, limit in limits(program).items()},
     }
-    return type(class_name(rule), (RuleOptimizer,), members)
+    return type(rule.class_name, (RuleOptimizer,), members)
 
 
 def loss_function(objective: Objective, hyperparameters: Mapping[str, Any]) -> Callable[..., torch.Tensor]:

@@ -10,7 +10,7 @@ from ..compiler import limits, reads
 from ..exporting import docstring, format_source, helpers_of, limits_source, program_titles, rates_note, update_source
 from ..exporting_objectives import weights_source
 from . import drift, optimizer, together
-from .building import TORCH, check_names, class_name, torch_program
+from .building import TORCH, check_names, torch_program
 
 if TYPE_CHECKING:
     from ..objective import Objective
@@ -72,8 +72,8 @@ def _class_source(rule: Rule, entries: list[str], bounds: str) -> str:
     )
     values = ", ".join(f"{name!r}: {name}" for name in rule.hyperparameters)
     about = "length of the training" if rule.needs_total_steps else "not used"
-    return f'''class {class_name(rule)}(RuleOptimizer):
-    """{class_name(rule)}, an optimizer of PyTorch; see the top of this file for the rule.
+    return f'''class {rule.class_name}(RuleOptimizer):
+    """{rule.class_name}, an optimizer of PyTorch; see the top of this file for the rule.
 
     params: parameters, named parameters or groups; lr: learning rate; state_dtype: type of the states;
     leaf_classes: which parameters are matrices, see `classes_of`; total_steps: {about}.
