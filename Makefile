@@ -42,8 +42,13 @@ lint: .venv/.tested
 	$(PIP) --no-deps -e .
 	@touch $@
 
+# PyTorch for CPUs: on Linux its own index has it (or pip's --find-links); from PyPI would come gigabytes of CUDA.
+TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname)),+cpu)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
 .venv/.tested: .venv/.installed
 	@echo "== installing what tests need"
+	$(PIP) --retries 1 --constraint requirements.lock --extra-index-url $(TORCH_INDEX) $(TORCH)
 	$(PIP) --constraint requirements.lock -e '.[test]'
 	@touch $@
 

@@ -276,11 +276,11 @@ class Objective:
         """
         if framework == "torch":
             need("torch", "torch")
-            from .pytorch.exporting import objective_source as torch_source
+            from .pytorch.exporting import loss_source
 
             if self.kind != "drift":
                 raise RulesmithError(f"{self.name} is a rule of kind {self.kind!r}; only drifts have a form in PyTorch")
-            return torch_source(self)
+            return loss_source(self)
         from .exporting_objectives import objective_source
 
         return objective_source(self)

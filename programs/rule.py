@@ -267,9 +267,9 @@ class Rule:
         """
         if framework == "torch":
             need("torch", "torch")
-            from .pytorch.exporting import rule_source as torch_source
+            from .pytorch.exporting import optimizer_source
 
-            return torch_source(self)
+            return optimizer_source(self)
         from .exporting import rule_source
 
         return rule_source(self)

@@ -20,6 +20,7 @@ import rulesmith
 from rich.console import Console
 from rulesmith import RulesmithError, Symbolic, Task, Workers, cli
 from rulesmith.envs.tasks.task import shuffled_splits, squared_error
+from rulesmith.programs.vocabulary import FUNCTIONS, SIZES
 from rulesmith.results import display as displays
 from rulesmith.results.views import run_json, view_of
 from rulesmith.search.config_codec import from_plain, to_plain
@@ -304,7 +305,8 @@ COMMANDS = {
     "run",
     "parse",
 }
-SHARED = OF_EVERY_METHOD | OF_EVERY_VIEW | OF_EVERY_KIND_OF_FILE | COMMANDS | {"TASKS", "orthogonalize"}
+OF_EVERY_TABLE_OF_WORDS = {*FUNCTIONS, *SIZES, "spread", "unit", "clip_to"}
+SHARED = OF_EVERY_TABLE_OF_WORDS | OF_EVERY_METHOD | OF_EVERY_VIEW | OF_EVERY_KIND_OF_FILE | COMMANDS | {"TASKS"}
 
 
 ORDER = ("programs", "envs", "meta", "search", "results", "launch", "cli")

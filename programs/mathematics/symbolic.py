@@ -6,7 +6,7 @@ import functools
 import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sympy as sp
 
@@ -54,7 +54,7 @@ def _expression(term: Term) -> Any:
     if isinstance(term, Name):
         return symbol(term)
     if not isinstance(term, Call):
-        return sp.Integer(int(term)) if term.is_integer() and abs(term) < 1e6 else sp.Float(repr(term), 17)
+        return sp.Integer(int(term)) if term == int(term) and abs(term) < 1e6 else sp.Float(repr(term), 17)
     arguments = [_expression(each) for each in term.arguments]
     word = _WORDS.get(term.function)
     return word(*arguments) if word else sp.Function(term.function, real=True)(*arguments)
@@ -62,7 +62,8 @@ def _expression(term: Term) -> Any:
 
 def to_sympy(program: Program) -> list[sp.Eq]:
     """Return a program as equations; the last one is that of the weights, or of the drift."""
-    return [sp.Eq(symbol(left), _expression(right), evaluate=False) for left, right in equations(program)]
+    found: Any = [sp.Eq(symbol(left), _expression(right), evaluate=False) for left, right in equations(program)]
+    return found
 
 
 # --- and back --------------------------------------------------------------------------------------------------------
@@ -85,64 +86,74 @@ def from_sympy(
     """Return the program that SymPy expressions spell; see `Program.from_sympy`."""
     if kind not in DIALECTS:
         raise RulesmithError(f"kind is {kind!r}; it must be {' or '.join(DIALECTS)}")
-    expressions = given if isinstance(given, Sequence) else [given]
-    names = _Names(kind, hyperparameters)
-    lines, final, new = [], None, {}
-    for each in expressions:
-        if not isinstance(each, sp.Eq):
-            final = each
-            continue
-        left = str(each.lhs)
-        if left in ("theta_{t}", "theta_t", "D"):
-            before = next((s for s in each.rhs.free_symbols if str(s) in ("theta_{t-1}", "w")), sp.Integer(0))
-            final = each.rhs if left == "D" else _update(each.rhs, before)
-            continue
-        lines.append((left, each.rhs))
-    if final is None:
-        raise RulesmithError("the equation of the weights, theta_t, is missing (of a drift that of D)")
-    before = {_plain(str(s)) for _, value in [*lines, ("", final)] for s in _symbols(value) if _is_old(str(s))}
-    text = []
-    for left, value in lines:
+    names = _Names(kind, hyperparameters, states or {})
+    last, definitions = _split(given)
+    old = {_plain(name) for value in (last, *definitions.values()) for name in _symbols(value) if _is_old(name)}
+    new: dict[str, str] = {}
+    lines = []
+    for left, value in definitions.items():
+        text = _write(value, names)
         name = names.variable(left)
-        text.append(f"    {name} = {_write(value, names)}")
-        base = _plain(left)
-        if left.endswith(("{t}", ",t}")) and "'" not in left and "hat" not in left and base in before:
-            new[base] = name
+        lines.append(f"    {name} = {text}")
+        if _plain(left) in old and re.search(r"[{,]t\}$", left) and "'" not in left and "hat" not in left:
+            new[_plain(left)] = name
     for name, value in (states or {}).items():
-        names.old.setdefault(f"{name}_{{t-1}}", name)
-        new[name] = f"_{name}"
-        text.append(f"    new_{name} = {_write(sp.sympify(value), names)}")
         new[name] = f"new_{name}"
-    update = _write(sp.sympify(final), names)
-    slots = sorted({*names.states, *(states or {})})
-    if "g" in slots:
-        slots.remove("g")
-    missing = [name for name in slots if name not in new and name != "old"]
+        lines.append(f"    new_{name} = {_write(sp.sympify(value), names)}")
+    result = _write(last, names)
+    slots: list[str] = sorted({*names.states, *(states or {})})
+    if "old" in slots and "old" not in new:  # what it holds is the gradient of the last step
+        new["old"] = "g"
+        names.used.add("g")
+    missing = [name for name in slots if name not in new]
     if missing:
         raise RulesmithError(f"no equation says what {', '.join(missing)} becomes")
-    read = [name for name in DIALECTS[kind].inputs if name in names.used or (name == "g" and "old" in slots)]
-    signature = ", ".join([*read, *slots, *(f"{name}={value!r}" for name, value in names.defaults.items())])
-    returns = ", ".join([update, *(new.get(name, "g") for name in slots)])
+    signature = [name for name in DIALECTS[kind].inputs if name in names.used] + slots
+    signature += [f"{name}={value!r}" for name, value in names.defaults.items()]
+    returns = ", ".join([result, *(new[name] for name in slots)])
+    text = "\n".join([f"def {kind}({', '.join(signature)}):", *lines, f"    return {returns}"])
     try:
-        return Program.parse(f"def {kind}({signature}):\n" + "\n".join([*text, f"    return {returns}"]) + "\n")
+        return Program.parse(text + "\n")
     except ProgramError as error:
         raise RulesmithError(f"the expression is no program: {error}") from None
 
 
-def _symbols(value: Any) -> list[Any]:
-    return sorted(sp.sympify(value).free_symbols, key=str)
+def _split(given: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what is subtracted from the weights, or the drift, and the definitions before it by their left sides."""
+    definitions = {}
+    last = None
+    for each in given if isinstance(given, Sequence) else [given]:
+        if not isinstance(each, sp.Eq):
+            last = sp.sympify(each)
+            continue
+        left, right = str(each.lhs), each.rhs
+        if left == "D":
+            last = right
+        elif left in ("theta_{t}", "theta_t"):
+            last = _update(right)
+        else:
+            definitions[left] = right
+    if last is None:
+        raise RulesmithError("the equation of the weights, theta_t, is missing (of a drift that of D)")
+    return last, definitions
+
+
+def _symbols(value: Any) -> list[str]:
+    return sorted(str(each) for each in value.free_symbols)
 
 
 def _is_old(name: str) -> bool:
     return name.endswith("t-1}") and not name.startswith("theta")
 
 
-def _update(right: Any, before: Any) -> Any:
-    """Return what is subtracted from the weights, without the weights that it is subtracted from."""
+def _update(right: Any) -> Any:
+    """Return what is subtracted from the weights, given what they become."""
     terms = sp.Add.make_args(right)
-    if before in terms:
-        return -sp.Add(*(term for term in terms if term != before))
-    return before - right
+    before = next((term for term in terms if str(term) in ("theta_{t-1}", "w")), None)
+    if before is None:
+        before = sp.Symbol("theta_{t-1}", real=True)
+        return before - right
+    return -sp.Add(*(term for term in terms if term != before))
 
 
 def _plain(name: str) -> str:
@@ -158,46 +169,42 @@ def _plain(name: str) -> str:
 class _Names:
     """What symbols are called in the program; it notes which are read."""
 
-    def __init__(self, kind: str, hyperparameters: Mapping[str, float]) -> None:
+    def __init__(self, kind: str, hyperparameters: Mapping[str, float], states: Mapping[str, Any]) -> None:
         self.inputs = _INPUTS[kind]
         self.dialect = DIALECTS[kind]
         self.given = {_plain(name): value for name, value in hyperparameters.items()}
-        self.old: dict[str, str] = {}
+        self.states: set[str] = set(states)
         self.variables: dict[str, str] = {}
         self.used: set[str] = set()
-        self.states: set[str] = set()
         self.defaults: dict[str, float] = {}
 
     def variable(self, left: str) -> str:
+        """Return a new variable for the left side of an equation."""
         name = _plain(left)
-        taken = {*self.variables.values(), *self.states, *self.dialect.inputs, *self.given}
-        while name in taken or f"{name}_{{t-1}}" in self.old:
+        while name in {*self.variables.values(), *self.states, *self.dialect.inputs, *self.given}:
             name += "_new"
         self.variables[left] = name
         return name
 
     def read(self, name: str) -> str:
+        """Return what a symbol is called, once it is known what it is."""
         if name in self.variables:
             return self.variables[name]
-        if name == "g_{t-1}":
-            self.states.add("old")
-            return "old"
-        word = self.inputs.get(name, _plain(name))
+        word = "old" if name == "g_{t-1}" else self.inputs.get(name, _plain(name))
         if word in self.dialect.inputs:
             self.used.add(word)
-        elif word in self.dialect.constants:
-            pass
-        elif _is_old(name) or name in self.old.values():
+        elif _is_old(name):
             self.states.add(word)
         elif word in self.given:
             self.defaults[word] = self.given[word]
-        else:
+        elif word not in self.states and word not in self.dialect.constants:
             raise RulesmithError(f"{name!r} is no input; for a hyperparameter give its default, {word}=...")
         return word
 
 
 def _write(value: Any, names: _Names) -> str:
     """Return an expression as text of the language."""
+    value = sp.sympify(value)
     write = functools.partial(_write, names=names)
     if isinstance(value, sp.Symbol):
         return names.read(value.name)
@@ -207,7 +214,7 @@ def _write(value: Any, names: _Names) -> str:
     if value is sp.pi or value is sp.E:
         return "pi" if value is sp.pi else "e"
     if isinstance(value, sp.Add):
-        first, *rest = value.as_ordered_terms()
+        first, *rest = cast(list[Any], value.as_ordered_terms())
         text = write(first)
         for term in rest:
             text += f" - {write(-term)}" if term.could_extract_minus_sign() else f" + {write(term)}"
@@ -216,8 +223,8 @@ def _write(value: Any, names: _Names) -> str:
         return _product(value, write)
     if isinstance(value, sp.Pow):
         return _power(value, write)
-    if isinstance(value, sp.Piecewise) and len(value.args) == 2 and value.args[1][1] == sp.true:
-        (x, condition), (y, _) = value.args
+    if isinstance(value, sp.Piecewise) and len(value.args) == 2 and cast(Any, value.args[1])[1] == sp.true:
+        (x, condition), (y, _) = cast(Any, value.args)
         if isinstance(condition, (sp.Gt, sp.Lt)):
             return f"where({write(condition.gts)} > {write(condition.lts)}, {write(x)}, {write(y)})"
     name = _NAMED.get(type(value)) or getattr(value, "name", type(value).__name__)

@@ -12,8 +12,8 @@ from ..errors import RulesmithError
 from ..program import Program
 from ..vocabulary import FUNCTIONS, SIZES, Kind, Shape
 from . import words
-from .drift import drift_loss, network_drift
-from .optimizer import RuleOptimizer, TorchProgram, number
+from .drift import loss_of, network_drift
+from .optimizer import RuleOptimizer, TorchProgram, real_number
 
 if TYPE_CHECKING:
     from ..objective import Objective
@@ -47,7 +47,7 @@ _TAKEN = {
 """Names that optimizers and exported files use."""
 
 
-def check_names(rule: Rule) -> None:
+def refuse_taken_names(rule: Rule) -> None:
     """Raise RulesmithError if a hyperparameter or variable has a name that the optimizer needs itself."""
     for program in rule.programs.values():
         used = {name for name, _ in program.hyperparameters}
@@ -64,7 +64,7 @@ def torch_program(program: Program) -> TorchProgram:
 
 def optimizer_class(rule: Rule) -> type[RuleOptimizer]:
     """Return the class of optimizers that apply a rule; its arguments are those of `Rule.to_torch`."""
-    check_names(rule)
+    refuse_taken_names(rule)
     defaults = rule.hyperparameters
 
     def __init__(self: Any, params: Any, lr: Any, *, hyperparameters: Mapping[str, Any], **options: Any) -> None:
@@ -83,13 +83,13 @@ def loss_function(objective: Objective, hyperparameters: Mapping[str, Any]) -> C
     """Return a drift as a loss; see `Objective.to_torch`."""
     program = objective.program
     for name, value in hyperparameters.items():
-        number(name, value)
+        real_number(name, value)
     drift = network(objective) if program is None else written(program, hyperparameters)
 
     def loss(
         new_log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantage: torch.Tensor, progress: float = 0.0
     ) -> torch.Tensor:
-        return drift_loss(new_log_prob, old_log_prob, advantage, lambda *given: drift(*given, progress))
+        return loss_of(new_log_prob, old_log_prob, advantage, lambda *given: drift(*given, progress))
 
     loss.__name__ = loss.__qualname__ = objective.function_name
     return loss

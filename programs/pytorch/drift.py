@@ -39,7 +39,7 @@ def slope_of(drift, log_ratio, advantage):
     return value.detach(), by_ratio + by_log / ratio.detach()
 
 
-def drift_loss(new_log_prob, old_log_prob, advantage, drift):
+def loss_of(new_log_prob, old_log_prob, advantage, drift):
     """Return ``-mean(r A - drift(r, A))``, whose gradient is that of the policy; see the JAX form for its limits.
 
     Args:

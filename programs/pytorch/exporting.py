@@ -10,7 +10,7 @@ from ..compiler import limits, reads
 from ..exporting import docstring, format_source, helpers_of, limits_source, program_titles, rates_note, update_source
 from ..exporting_objectives import weights_source
 from . import drift, optimizer, together
-from .building import TORCH, check_names, torch_program
+from .building import TORCH, refuse_taken_names, torch_program
 
 if TYPE_CHECKING:
     from ..objective import Objective
@@ -27,9 +27,9 @@ import torch
 """
 
 
-def rule_source(rule: Rule) -> str:
+def optimizer_source(rule: Rule) -> str:
     """Return a rule as the text of a Python module with one class of optimizers."""
-    check_names(rule)
+    refuse_taken_names(rule)
     sources, entries, bounds = [], [], {}
     for label, program in rule.programs.items():
         name = "update" if label == "all" else f"update_{label}"
@@ -51,10 +51,16 @@ def rule_source(rule: Rule) -> str:
 
 
 _MACHINERY = (
-    *(optimizer.TorchProgram, optimizer.MatrixView, optimizer.Leaf, optimizer.RuleOptimizer, optimizer.number),
-    *(optimizer.names_of, optimizer.refuse_sparse, optimizer.classes_of, leaves.axes_of_class, optimizer.first_state),
+    *(optimizer.TorchProgram, optimizer.MatrixView, optimizer.Leaf, optimizer.RuleOptimizer, optimizer.real_number),
+    *(
+        optimizer.parameter_names,
+        optimizer.refuse_sparse,
+        optimizer.classes_of,
+        leaves.axes_of_class,
+        optimizer.first_state,
+    ),
     *(optimizer.blocks_of, optimizer.run_together_on, optimizer.numbers_for, optimizer.run_one_by_one),
-    *(optimizer.arguments_of, optimizer.write, optimizer.in_turns, together.Leaves),
+    *(optimizer.arguments_of, optimizer.write_leaf, optimizer.in_turns, together.Leaves),
 )
 """What every exported optimizer needs beside its programs."""
 
@@ -88,7 +94,7 @@ def _class_source(rule: Rule, entries: list[str], bounds: str) -> str:
 '''
 
 
-def objective_source(objective: Objective) -> str:
+def loss_source(objective: Objective) -> str:
     """Return a drift as the text of a Python module with one function that makes the loss."""
     program = objective.program
     arguments = ["new_log_prob: torch.Tensor", "old_log_prob: torch.Tensor", "advantage: torch.Tensor"]
@@ -117,13 +123,13 @@ def objective_source(objective: Objective) -> str:
     new_log_prob: logarithms of the probabilities of the actions, of the policy that is trained; old_log_prob: the same
     when the actions were taken; advantage: of the actions; progress: share of the training that is over, 0 to 1.
     """
-    return drift_loss(
+    return loss_of(
         new_log_prob, old_log_prob, advantage, lambda ratio, log_ratio, advantage: {value}
     )
 ''',
         source,
         helpers,
-        inspect.getsource(drift.drift_loss),
+        inspect.getsource(drift.loss_of),
         inspect.getsource(drift.slope_of),
     ]
     return format_source("\n\n".join(parts))

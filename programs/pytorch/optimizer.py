@@ -128,18 +128,18 @@ class RuleOptimizer(torch.optim.Optimizer):
         return len(self.programs) > 1 or any(part.axes for part in self.programs.values())
 
     def _check(self, group):
-        number("lr", group["lr"], 0.0)
+        real_number("lr", group["lr"], 0.0)
         for name in {name for part in self.programs.values() for name in part.hyperparameters}:
-            number(name, group[name], *self.limits.get(name, ()))
+            real_number(name, group[name], *self.limits.get(name, ()))
         if any("progress" in part.reads for part in self.programs.values()) and group["total_steps"] is None:
             raise ValueError("the rule reads progress: pass total_steps, the length of the training")
         if group["total_steps"] is not None:
-            number("total_steps", group["total_steps"], 1)
-        for name, param in zip(names_of(group), group["params"]):
+            real_number("total_steps", group["total_steps"], 1)
+        for name, param in zip(parameter_names(group), group["params"]):
             if not param.is_floating_point():
                 raise ValueError(f"{name} is of type {param.dtype}: the rule trains real floating-point weights")
         if self._looks_at_axes:
-            for name, param, given in zip(names_of(group), group["params"], classes_of(group)):
+            for name, param, given in zip(parameter_names(group), group["params"], classes_of(group)):
                 if given == "unknown":
                     raise ValueError(
                         f"{name} has {param.ndim} axes, {tuple(param.shape)}: pass leaf_classes, a dictionary by name "
@@ -151,7 +151,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Return (parameter, program, view) of the parameters of a group that have entries."""
         found = []
         classes = group["leaf_classes"] or ["other"] * len(group["params"])
-        for name, param, given in zip(names_of(group), group["params"], classes):
+        for name, param, given in zip(parameter_names(group), group["params"], classes):
             kind, axes = axes_of_class(given, param.ndim, name)
             part = self.programs["all" if "all" in self.programs else kind]
             if param.numel():
@@ -221,7 +221,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 self.state[param][name] = value.detach().to(param.device, copy=True)
 
 
-def number(name, value, low=-math.inf, high=math.inf):
+def real_number(name, value, low=-math.inf, high=math.inf):
     """Return a number that an optimizer is given; raise ValueError unless it is real, finite, and in [low, high)."""
     if isinstance(value, torch.Tensor) and (value.ndim or value.is_complex() or value.dtype == torch.bool):
         raise ValueError(f"{name} is a tensor of shape {tuple(value.shape)} and {value.dtype}; it must be one number")
@@ -233,7 +233,7 @@ def number(name, value, low=-math.inf, high=math.inf):
     return value
 
 
-def names_of(group):
+def parameter_names(group):
     """Return what the parameters of a group are called in messages."""
     return group.get("param_names") or [f"parameter {i} of its group" for i in range(len(group["params"]))]
 
@@ -241,7 +241,7 @@ def names_of(group):
 def refuse_sparse(group, param):
     """Raise RuntimeError for a gradient that is not a plain tensor of real numbers."""
     if param.grad.layout != torch.strided:
-        name = next(n for n, own in zip(names_of(group), group["params"]) if own is param)
+        name = next(n for n, own in zip(parameter_names(group), group["params"]) if own is param)
         raise RuntimeError(f"{name} has a sparse gradient; the rule takes dense ones (Embedding(sparse=False))")
 
 
@@ -354,7 +354,7 @@ def run_one_by_one(part, leaves):
         flat = [one for each in given for one in each]
         results = iter(in_turns(part.update, flat) if all_at_once else [part.update(**one) for one in flat])
         for leaf, each in zip(some, given):
-            write(part, leaf, each, [next(results) for _ in each])
+            write_leaf(part, leaf, each, [next(results) for _ in each])
 
 
 def arguments_of(part, leaf):
@@ -372,7 +372,7 @@ def arguments_of(part, leaf):
     return [{**dict(zip(arrays, one)), **others} for one in zip(*arrays.values())]
 
 
-def write(part, leaf, given, results):
+def write_leaf(part, leaf, given, results):
     """Write the new states and weights of a leaf, from what the program took and returned for each of its matrices."""
 
     def unshared(value, arrays, shape):
