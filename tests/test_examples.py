@@ -1,6 +1,7 @@
 """Tasks and environments of one's own: the examples, and what is refused before anything is trained."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,8 @@ from rulesmith.meta.fitness import Fitness, Protocol
 from rulesmith.meta.training import Trainer
 
 FOLDER = Path(__file__).parents[1] / "examples"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "environment")
+TORCH = ("torch_ppo", "torch_training")
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ("environment", *TORCH))
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +49,19 @@ def test_the_command_in_its_docstring_is_a_search(name, tmp_path):
     words = [Path(sys.executable).with_name("rulesmith"), *command[1:], "--out", tmp_path / "run"]
     subprocess.run(words, cwd=FOLDER, check=True)
     assert open_run(tmp_path / "run").best
+
+
+def test_the_training_in_pytorch_learns(capsys):
+    runpy.run_path(str(FOLDER / "torch_training.py"))  # it asserts so itself
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_ppo_in_pytorch_learns():
+    pytest.importorskip("gymnasium", reason="gymnasium has the environment, and is optional")
+    import torch_ppo
+
+    first, last = torch_ppo.train("dpo", updates=14)
+    assert last > 1.5 * first
 
 
 def test_batches_that_are_drawn_do_not_meet_those_of_the_claim():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..compiler import limits
 from ..program import Operand, Program
 from ..ranges import never_negative
-from ..vocabulary import SIZES
+from ..vocabulary import NUMBERS
 
 
 class Name(NamedTuple):
@@ -51,30 +51,46 @@ GREEK = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"),
     *("xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"),
 )
-_LETTERS = {
-    **{name: f"\\{name}" for name in GREEK},
-    **{"w": r"\theta", "lr": r"\eta", "b": r"\beta", "eps": r"\epsilon", "weight_decay": r"\lambda", "r": "r"},
-    **{"momentum": r"\mu", "decay": r"\rho", "progress": r"\tau", "loss": r"\ell", "pi": r"\pi", "e": "e", "a": "a"},
+_GREEK = {name: f"\\{name}" for name in GREEK}
+_PARAMETERS = {
+    **_GREEK,
+    **{"b": r"\beta", "eps": r"\epsilon", "weight_decay": r"\lambda", "momentum": r"\mu", "decay": r"\rho"},
 }
-_SIZES = {"rows": Name("n", (r"\mathrm{out}",)), "cols": Name("n", (r"\mathrm{in}",)), "size": Name("n")}
+"""Letters of hyperparameters."""
 BEFORE, NOW = "t-1", "t"
+_INPUTS: dict[str, Term] = {
+    **{"w": Name(r"\theta", (BEFORE,)), "g": Name("g", (NOW,)), "lr": Name(r"\eta"), "t": Name("t")},
+    **{"progress": Name(r"\tau"), "loss": Name(r"\ell", (NOW,))},
+    **{"r": Name("r"), "log_r": Call("ln", (Name("r"),)), "a": Name("A")},
+}
+_CONSTANTS: dict[str, Term] = {
+    **{"rows": Name("n", (r"\mathrm{out}",)), "cols": Name("n", (r"\mathrm{in}",)), "size": Name("n")},
+    **{"pi": Name(r"\pi"), "e": Name("e"), "eps": NUMBERS["eps"]},
+}
 
 
-def name_of(word: str) -> Name:
-    """Return the symbol for a variable's name, without an index of time: `b1` is beta with index 1."""
-    if word in _LETTERS:
-        return Name(_LETTERS[word])
+def name_of(word: str, *, parameter: bool = False) -> Name:
+    """Return the symbol for a variable's name, without an index of time.
+
+    Args:
+        word: the name, such as `v_row`.
+        parameter: whether it is a hyperparameter: `b1` is beta with index 1 then.
+    """
+    letters = _PARAMETERS if parameter else _GREEK
+    if word in letters:
+        return Name(letters[word])
     parts = word.split("_")
     if parts[-1] == "hat" and len(parts) > 1:
         return name_of("_".join(parts[:-1]))._replace(mark="hat")
-    if "_".join(parts[1:]) in _LETTERS:  # adam_weight_decay
-        return Name(_LETTERS["_".join(parts[1:])], (rf"\mathrm{{{parts[0]}}}",))
-    for at in (0, -1):
-        found = re.fullmatch(r"([A-Za-z]+)(\d*)", parts[at])
-        if found and (found[1] in _LETTERS or len(found[1]) == 1):
-            others = parts[1:] if at == 0 else parts[:-1]
+    rest = "_".join(parts[1:])
+    if rest in letters:  # adam_weight_decay
+        return Name(letters[rest], (rf"\mathrm{{{parts[0]}}}",))
+    for place in (0, -1):
+        found = re.fullmatch(r"([A-Za-z]+)(\d*)", parts[place])
+        if found and (found[1] in letters or len(found[1]) == 1):
+            others = parts[1:] if place == 0 else parts[:-1]
             index = (found[2],) if found[2] else ()
-            return Name(_LETTERS.get(found[1], found[1]), (*index, *(rf"\mathrm{{{part}}}" for part in others)))
+            return Name(letters.get(found[1], found[1]), (*index, *(rf"\mathrm{{{part}}}" for part in others)))
     return Name(rf"\mathrm{{{' '.join(parts)}}}".replace(" ", r"\ "))
 
 
@@ -95,22 +111,14 @@ def replaced(term: Term, old: Term, new: Term) -> Term:
 def equations(program: Program) -> list[Equation]:
     r"""Return a program as equations, in its order; the last one is that of the weights `\theta_t`, or of the drift."""
     states = [slot.name for slot in program.states]
-    bound: dict[str, Term] = {}
-    for name in program.inputs:
-        symbol = name_of(name)
-        if name in states or name == "w":
-            symbol = at(symbol, BEFORE)
-        elif name in ("g", "loss"):
-            symbol = at(symbol, NOW)
-        bound[name] = {"t": Name("t"), "a": Name("A"), "log_r": Call("ln", (Name("r"),))}.get(name, symbol)
-    bound |= {name: name_of(name) for name, _ in program.hyperparameters}
-    bound |= {name: symbol for name, symbol in _SIZES.items() if name in SIZES}
-    bound |= {name: Name(_LETTERS[name]) for name in ("pi", "e") if name not in bound} | {"eps": bound.get("eps", 1e-8)}
+    bound: dict[str, Term] = {**_CONSTANTS}
+    bound |= {name: at(name_of(name), BEFORE) if name in states else _INPUTS[name] for name in program.inputs}
+    bound |= {name: name_of(name, parameter=True) for name, _ in program.hyperparameters}
 
     last = {statement.target: i for i, statement in enumerate(program.statements)}
     news = {value: name for name, value in reversed(list(zip(states, program.returns[1:]))) if value in last}
     uses = Counter(operand for s in program.statements for operand in s.operands)
-    versions: Counter[str] = Counter(["w", "g"] if program.kind == "update" else [])
+    versions: Counter[str] = Counter(program.inputs)
     found: list[Equation] = []
     reserved = [at(name_of(name), NOW) for name in states]
     positive = never_negative(program, limits(program))
@@ -132,7 +140,7 @@ def equations(program: Program) -> list[Equation]:
             timed = at(symbol, NOW) if program.kind == "update" else symbol
             left = timed if timed.mark else timed._replace(mark="'" * versions[target])
             versions[target] += 1
-            while left in {*(each.left for each in found), *reserved}:
+            while left in {*(each.left for each in found), *reserved, *bound.values()}:
                 left = left._replace(mark=left.mark + "'")
         found.append(Equation(left, value))
         bound[target] = left
@@ -143,12 +151,12 @@ def equations(program: Program) -> list[Equation]:
     for name, operand in zip(states, program.returns[1:]):
         value, left = read(operand), at(name_of(name), NOW)
         if value == bound.get("g") and operand == "g":  # what it holds is the last step's gradient
-            before[at(name_of(name), BEFORE)] = at(name_of("g"), BEFORE)
+            before[at(name_of(name), BEFORE)] = Name("g", (BEFORE,))
         elif value != left:
             found.append(Equation(left, value))
-    weights = name_of("w")
-    step = Call("subtract", (at(weights, BEFORE), read(program.returns[0])))
-    found = corrected([*found, Equation(at(weights, NOW), step)], reserved)
+    weights = Name(r"\theta", (NOW,))
+    step = Call("subtract", (_INPUTS["w"], read(program.returns[0])))
+    found = corrected([*found, Equation(weights, step)], reserved)
     for old, new in before.items():
         found = [Equation(left, replaced(right, old, new)) for left, right in found]
     return found

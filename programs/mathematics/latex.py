@@ -27,7 +27,7 @@ _AROUND = {
     "minimum": r"\min\left({}, {}\right)",
     "clip_by_global_norm": r"\operatorname{{clip}}_{{\left\|\cdot\right\|_{{\mathrm{{all}}}} \le {1}}}\left({0}\right)",
     "orthogonalize": r"\operatorname{{orth}}\left({}\right)",
-    "ln": r"\ln {}",
+    "ln": r"\ln\left({}\right)",
     "log": r"\ln\left|{}\right|",
     "log2": r"\log_2\left|{}\right|",
     "log10": r"\log_{{10}}\left|{}\right|",

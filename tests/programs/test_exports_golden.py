@@ -15,3 +15,9 @@ def test_exports_are_golden(name):
 
 def test_an_export_with_evidence_is_golden():
     assert_golden("ta-lpo-invaders.py", rulesmith.load("ta-lpo-invaders").to_source())
+
+
+@pytest.mark.parametrize("name", ["lion", "dpo"])
+def test_exports_to_pytorch_are_golden(name):
+    rule = replace(rulesmith.load(name), evidence={})
+    assert_golden(f"{name}-torch.py", rule.to_source("torch"))
