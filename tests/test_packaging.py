@@ -85,7 +85,7 @@ EXTRAS = {
 def test_what_the_package_imports_is_declared():
     found = distributions([path for path in package_files() if path.suffix == ".py"])
     only_in_notebooks = {"IPython"}  # which bring it
-    declared = DEPENDENCIES | EXTRAS["ray"] | EXTRAS["tasks"]
+    declared = DEPENDENCIES.union(*(EXTRAS[extra] for extra in ("ray", "tasks", "torch", "math")))
     undeclared = {name for name, brings in found.items() if not brings & declared}
     assert undeclared - only_in_notebooks == set()
 
@@ -100,7 +100,8 @@ def test_what_tests_import_is_declared():
     tests = [path for path in repository() if path.parts[0] == "tests" and path.suffix == ".py"]
     helpers = {path.stem for path in tests if path.parent.name == "helpers"}
     found = distributions(tests)
-    assert {n for n, brings in found.items() if not brings & (DEPENDENCIES | EXTRAS["test"])} - helpers == set()
+    declared = DEPENDENCIES.union(*(EXTRAS[extra] for extra in ("test", "torch", "math")))
+    assert {name for name, brings in found.items() if not brings & declared} - helpers == set()
 
 
 def test_the_lock_names_every_dependency():
