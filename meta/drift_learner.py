@@ -170,7 +170,9 @@ class DriftLearner:
             theta, state = carry
             gradients, kept = jax.grad(loss, has_aux=True)(theta, part)
             updates, state = self._optimizer.update(gradients, state)
-            return (jax.tree.map(lambda w, u: w - rate * u, theta, updates), state), kept
+            (figures, samples), norm = kept, optax.global_norm(gradients)
+            figures |= {"clipped": (norm > settings.max_gradient_norm).astype(jnp.float32)}
+            return (jax.tree.map(lambda w, u: w - rate * u, theta, updates), state), (figures, samples)
 
         def epoch(carry: Any, key: Any) -> tuple[Any, Any]:
             if settings.minibatches == 1:
@@ -188,6 +190,7 @@ class DriftLearner:
         if self.env.normalize:
             observations = observations.updated(seen.observation)
         figures = jax.tree.map(lambda x: x[-1].mean(), figures)
+        figures |= {"target variance": (advantages + values).var(), "unexplained variance": advantages.var()}
         agent = DriftAgent(theta, state, observations, rewards, sums)
         samples = jax.tree.map(lambda x: x.reshape(settings.epochs, -1), samples)
         return agent, workers, episodes, figures, samples

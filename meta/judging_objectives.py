@@ -22,6 +22,7 @@ from .drift_learner import Hyper
 from .judging import Verdict, plain, plain_list
 from .learners import settings_of, updates_for
 from .lifetime import Life
+from .lpg_learner import PUBLISHED_FORM
 from .population import Population, Trials
 from .tuning import TUNING_SEEDS, settings
 
@@ -62,9 +63,10 @@ def agent_ranges(kind: str, env: Environment) -> Mapping[str, tuple[float, float
 def agent_settings(rule: Objective, shared: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a rule's agents, with those shared settings that its kind of agent has.
 
-    The shared settings override those of a network, but not those of a program, which define it (A2C's one epoch).
+    The shared settings override those of a network, but not those of a program, which define it (A2C's one epoch), nor
+    those of a network that are part of it.
     """
-    known = {field.name for field in fields(settings_of(rule.kind, {}))}
+    known = {field.name for field in fields(settings_of(rule.kind, {}))} - set(PUBLISHED_FORM)
     common = {name: value for name, value in shared.items() if name in known}
     return {**common, **rule.agent} if rule.program is not None else {**rule.agent, **common}
 

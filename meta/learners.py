@@ -13,6 +13,7 @@ from ..programs.errors import nearest
 from ..programs.objective import Objective
 from .agents import ACTIVATIONS
 from .drift_learner import DriftLearner, DriftSettings, Hyper
+from .hypers import HyperRange
 from .lifetime import Learner
 from .lpg_learner import LpgLearner, LpgSettings
 
@@ -79,6 +80,24 @@ def hyper_for(env: Environment, kind: str, learning_rate: float | None, entropy:
     return learning_rate if learning_rate is not None else TABLE_RATE if tabular else NETWORK_RATE
 
 
+def hyper_range(
+    env: Environment, kind: str, usual: float | None, multiples: tuple[float, float], entropy: tuple[float, float]
+) -> HyperRange:
+    """Return the hyperparameters between which those of a life are drawn.
+
+    Args:
+        env: the environment.
+        kind: kind of the rule.
+        usual: the usual learning rate; None for that of the kind of agent.
+        multiples: least and greatest learning rate, as multiples of the usual one.
+        entropy: least and greatest weight of the entropy bonus (drifts).
+    """
+    low, high = (hyper_for(env, kind, usual, weight) for weight in entropy)
+    if kind == "drift":
+        return HyperRange(*(h._replace(learning_rate=h.learning_rate * m) for h, m in zip((low, high), multiples)))
+    return HyperRange(low * multiples[0], high * multiples[1])
+
+
 def updates_for(steps: float, agents: Learner | DriftSettings | LpgSettings, what: str = "horizon") -> int:
     """Return a horizon in environment steps as a number of updates, each of ``workers * steps`` environment steps.
 
@@ -93,4 +112,4 @@ def updates_for(steps: float, agents: Learner | DriftSettings | LpgSettings, wha
     return round(steps / each)
 
 
-__all__ = ["check_minibatches", "fitted", "hyper_for", "learner_for", "settings_of", "updates_for"]
+__all__ = ["check_minibatches", "fitted", "hyper_for", "hyper_range", "learner_for", "settings_of", "updates_for"]

@@ -45,7 +45,7 @@ def objective_source(objective: Objective) -> str:
         functions += [lpg.lpg_targets, lpg.lpg_loss, transforms.check_fields, transforms.lpg_gradient]
         arguments += ["gamma=0.99", "prediction_weight=0.5"]
         texts.append('ARRAYS = load_file(Path(__file__).with_suffix(".safetensors"))\n')
-        gradient = "lpg_gradient(ARRAYS, apply, gamma, prediction_weight)"
+        gradient = f"lpg_gradient(ARRAYS, apply, gamma, prediction_weight, masked={objective.masked})"
     else:
         functions += [policies.log_ratio_of, drifts.drift_slope, drifts.drift_loss]
         functions += [transforms.check_fields, transforms.drift_gradient]

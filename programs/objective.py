@@ -144,6 +144,11 @@ class Objective:
             return "progress" in self.program.inputs
         return _timed_shapes(self.kind, self.arrays)[1]
 
+    @property
+    def masked(self) -> bool:
+        """Whether an LPG net does not see y after an episode's end; files that do not say so were found without."""
+        return bool(self.agent.get("mask_ends", False))
+
     def digest(self) -> str:
         """Return a hash of the network's arrays, 32 hexadecimal digits."""
         whole = hashlib.blake2b(digest_size=16)
@@ -216,7 +221,7 @@ class Objective:
             for name, value in hyperparameters.items():
                 number(name, value)
             if self.kind == "lpg":
-                gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight)
+                gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight, self.masked)
             else:
                 drift, arrays = self.drift(**hyperparameters), self.arrays
                 gradient = drift_gradient(lambda *x: drift(arrays, *x), apply)

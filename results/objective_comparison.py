@@ -27,7 +27,7 @@ from ..meta.judging_objectives import (
     judge_objective,
 )
 from ..meta.learners import learner_for, settings_of, updates_for
-from ..meta.lpg_learner import LpgSettings
+from ..meta.lpg_learner import PUBLISHED_FORM, LpgSettings
 from ..meta.population import Population, use_cores
 from ..meta.tuning import TUNING_SEEDS, settings
 from ..programs import RulesmithError, rule_file
@@ -39,8 +39,10 @@ from . import statistics
 from .comparison import Comparison, Judgement, check_names, finite_or, result_words, rule_meant
 from .verdicts import explained, verdict_mark
 
-AGENT_SETTINGS = sorted({field.name for made in (DriftSettings, LpgSettings) for field in fields(made)})
-"""Settings that agents of any kind have."""
+AGENT_SETTINGS = sorted(
+    {field.name for made in (DriftSettings, LpgSettings) for field in fields(made)} - set(PUBLISHED_FORM)
+)
+"""Settings that agents of any kind have, but for those that are part of a rule."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -189,7 +191,8 @@ class ObjectiveContest:
         self._trials, self._seeds, self._workers = trials, seeds, workers
         self._rules = _with_baselines([_objective_meant(given) for given in rules])
         check_names([rule.name for rule in self._rules], "rules")
-        self._agent = agent or next((dict(rule.agent) for rule in self._rules if rule.arrays), {})
+        found = next((rule.agent for rule in self._rules if rule.arrays), {})
+        self._agent = agent or {name: value for name, value in found.items() if name not in PUBLISHED_FORM}
         for name in self._agent:
             if name not in AGENT_SETTINGS:
                 raise unknown("setting of agents", name, AGENT_SETTINGS)

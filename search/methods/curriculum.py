@@ -12,6 +12,7 @@ from ...envs.environment import Discrete, Environment
 from ...envs.gridworld import DISTRIBUTIONS, Level
 from ...envs.gridworld.level_file import LARGEST, MOST
 from ...envs.registry import make
+from ...meta.meta_settings import MetaSettings
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest, unknown
 from ...programs.objective import Objective
@@ -21,9 +22,10 @@ from ..curricula.scores import LevelScore, every_figure, score_named
 from ..engine import Problem
 from ..level_store import LevelStore
 from ..method import Devices, Method, Parts, Preset, Setup
-from ..options import Levels, Settings, Updates
+from ..options import Levels, Multiples, Settings, Updates
 from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
-from ..starts import start_arrays
+from ..problems.return_scale import check_range
+from ..starts import agent_settings, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
@@ -50,7 +52,10 @@ class CurriculumSearch:
         agents: Agents that live at once, each on a level of its own, for meta-gradient.
         episodes: Whole episodes that an agent's last policy is judged by.
         hidden: Units of the rule's recurrent net.
+        rates: Least and greatest learning rate of an agent, drawn log-uniformly for each life, as multiples of the
+            usual one (40 on tables of states, 0.003 on networks).
         agent: Settings of the agents that are not the usual ones, such as workers=16.
+        meta: How meta-gradients are taken.
         antagonist: The objective whose agents say what return is possible (for algorithmic regret): a2c, ppo-clip, a
             rule file.
         antagonist_seeds: Agents of the antagonist on each level.
@@ -71,7 +76,9 @@ class CurriculumSearch:
     agents: int = 512
     episodes: int = 16
     hidden: int = 256
+    rates: Multiples = (0.5, 10.0)
     agent: Settings = field(default_factory=dict)
+    meta: MetaSettings = MetaSettings()
     antagonist: str = "a2c"
     antagonist_seeds: int = 2
     replay: ReplaySettings = ReplaySettings()
@@ -138,8 +145,8 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     Raises:
         RulesmithError: they do not go together, or one is out of range; in one line.
     """
-    from ...meta.learners import hyper_for, learner_for
-    from ...meta.meta_gradient import MetaGradient, MetaSettings
+    from ...meta.learners import hyper_range, learner_for
+    from ...meta.meta_gradient import MetaGradient
     from ...meta.population import Population
     from ..problems.agents import AgentsProblem
     from ..problems.lifetimes import PairedProblem
@@ -150,13 +157,14 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     low, high = config.updates
     if not 1 <= low <= high:
         raise RulesmithError(f"lives of {low} to {high} updates: give 1 <= LOW <= HIGH")
+    check_range("rates", config.rates)
     env, score = environment_of_levels(config.levels), score_named(config.score)
     evolved = config.strategy != META_GRADIENT
     if score.figures and evolved:
         raise RulesmithError(f"--score {config.score} needs agents' critics, which only {META_GRADIENT} has")
     start = start_arrays(config.rule, config.hidden, config.seed)
-    learner = learner_for(env, Objective("search", "lpg", arrays=start), config.agent)
-    hyper = hyper_for(env, "lpg", None, 0.0)
+    learner = learner_for(env, Objective("search", "lpg", arrays=start), agent_settings("lpg", config.agent))
+    hypers = hyper_range(env, "lpg", None, config.rates, (0.0, 0.0))
     population = Population(learner, config.episodes)
     if evolved:
         if config.es.ranks != "pairwise" or config.es.population % 2:
@@ -164,16 +172,16 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
         strategy, slots = EvolutionStrategy(config.strategy, config.es, start), config.es.population // 2
     else:
         strategy, slots = MetaGradientDescent(start, config.learning_rate), config.agents
-    own = MetaSettings(chunk=config.chunk)
-    whole = 1 if evolved else own.updates
+    whole = 1 if evolved else config.meta.updates
     curriculum = LevelBuffer(draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
     yardstick = _yardstick(config, env, score)
     if evolved:
-        problem = PairedProblem(population, hyper, 1, yardstick)
+        problem = PairedProblem(population, hypers, 1, yardstick)
     else:
-        meta = MetaGradient(learner, hyper, own, figures=every_figure())
+        rates = (hypers.low, hypers.high)
+        meta = MetaGradient(learner, rates, config.meta, config.chunk, figures=every_figure(), rule=start)
         problem = AgentsProblem(meta, slots, config.episodes, yardstick)
-    held_out = HeldOut(env, population, hyper, high, config.held_out)
+    held_out = HeldOut(env, population, hypers.middle(), high, config.held_out)
 
     def probe(candidates: Any) -> float:
         import jax
@@ -294,7 +302,7 @@ def _rule(store: LevelStore) -> Objective:
         "lpg",
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=config["agent"],
+        agent=agent_settings("lpg", config["agent"]),
         provenance=provenance,
         evidence={f"{unit} on held-out levels, in the search": probes[-1][1]} if probes else {},
     )

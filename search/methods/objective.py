@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...envs.environment import Environment
 from ...envs.registry import make
+from ...meta.meta_settings import MetaSettings
 from ...programs import RulesmithError
 from ...programs.errors import nearest
 from ...programs.objective import Objective
@@ -16,9 +18,9 @@ from ..config_codec import names_of
 from ..curricula.lifetimes import UniformLifetimes
 from ..curricula.renewed import RenewedLifetimes
 from ..method import Devices, Method, Parts, Preset, Setup
-from ..options import Environments, Settings, Steps
-from ..problems.return_scale import SMALL_AGENT, ReturnScale, check_horizon, scales_of
-from ..starts import start_arrays
+from ..options import Environments, Multiples, Settings, Steps, Weights
+from ..problems.return_scale import SMALL_AGENT, ReturnScale, check_horizon, check_range, scales_of
+from ..starts import agent_settings, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
@@ -40,9 +42,12 @@ class ObjectiveSearch:
         each: Lifetimes of a candidate in each environment, a generation.
         episodes: Whole episodes that an agent's last policy is judged by.
         hidden: Units of LPG's recurrent net.
-        entropy: Weight of the agents' entropy bonus (drifts).
+        rates: Least and greatest learning rate of an agent, drawn log-uniformly for each life, as multiples of the
+            usual one: tuned PPO's for drifts; for LPG 40 on tables of states, 0.003 on networks.
+        entropy: Least and greatest weight of the agents' entropy bonus, drawn log-uniformly for each life (drifts).
         agent: Settings of the agents that are not the usual ones, such as workers=16.
         es: The evolution strategy.
+        meta: How meta-gradients are taken.
         agents: Agents that live at once, for meta-gradient.
         learning_rate: Learning rate of meta-gradients (Adam; the public setting, for far longer runs, is 1e-4).
         seed: Seed of all the run's random numbers.
@@ -55,9 +60,11 @@ class ObjectiveSearch:
     each: int = 1
     episodes: int = 16
     hidden: int = 256
-    entropy: float = 0.01
+    rates: Multiples = (0.5, 2.0)
+    entropy: Weights = (0.01, 0.01)
     agent: Settings = field(default_factory=dict)
     es: EsSettings = EsSettings()
+    meta: MetaSettings = MetaSettings()
     agents: int = 64
     learning_rate: float = 1e-3
     seed: int = 0
@@ -66,6 +73,11 @@ class ObjectiveSearch:
     def kind(self) -> str:
         """Kind of the rule: "drift" or "lpg"."""
         return "lpg" if self.rule.endswith("lpg") else "drift"
+
+    @property
+    def agent_settings(self) -> dict[str, Any]:
+        """Settings of the agents, those that are part of a rule among them."""
+        return agent_settings(self.kind, self.agent)
 
 
 def _preset(drift: ObjectiveSearch, lpg: ObjectiveSearch, minutes: float) -> Preset[ObjectiveSearch]:
@@ -84,6 +96,7 @@ PRESETS = {
             environments=("grid/small",),
             horizon=(1.28e4, 1.28e5),
             hidden=32,
+            rates=(0.5, 10.0),
             es=EsSettings(population=32, sigma=0.1, learning_rate=0.02, ranks="pairwise"),
             agents=32,
         ),
@@ -101,6 +114,7 @@ PRESETS = {
             horizon=(1.28e4, 3.2e5),
             each=2,
             hidden=64,
+            rates=(0.5, 10.0),
             es=EsSettings(population=64, sigma=0.1, learning_rate=0.01, ranks="pairwise"),
             agents=64,
         ),
@@ -115,6 +129,7 @@ PRESETS = {
         ObjectiveSearch(
             environments=("grid/all",),
             horizon=(1.28e4, 3.2e5),
+            rates=(0.5, 10.0),
             es=EsSettings(population=512, sigma=0.1, learning_rate=0.01, learning_rate_decay=0.999, ranks="pairwise"),
             agents=512,
         ),
@@ -138,12 +153,13 @@ def _strategy(
         raise RulesmithError("--environments: name at least one environment; `rulesmith environments` lists them")
     low, high = config.horizon
     check_horizon(config.horizon)
+    check_range("rates", config.rates)
     environments = [make(env) for env in config.environments]
     start = start_arrays(config.rule, config.hidden, config.seed)
     objective = Objective("search", config.kind, arrays=start)
     for env in environments:
-        learner_for(env, objective, config.agent)
-    settings = settings_of(config.kind, config.agent)
+        learner_for(env, objective, config.agent_settings)
+    settings = settings_of(config.kind, config.agent_settings)
     horizons = [(updates_for(low, settings), updates_for(high, settings))] * len(environments)
     if config.strategy != META_GRADIENT:
         return environments, horizons, EvolutionStrategy(config.strategy, config.es, start)
@@ -168,18 +184,23 @@ def _problem(
     horizons: Sequence[tuple[int, int]],
 ) -> tuple[Any, Any]:
     """Return the problem and the curriculum of a config."""
-    from ...meta.learners import hyper_for, learner_for
-    from ...meta.meta_gradient import MetaGradient, MetaSettings
+    from ...meta.learners import hyper_range, learner_for
+    from ...meta.meta_gradient import MetaGradient
     from ...meta.population import Population
     from ..problems.agents import AgentsProblem
     from ..problems.lifetimes import LifetimeProblem
 
-    objective = Objective("search", config.kind, arrays=start_arrays(config.rule, config.hidden, config.seed))
-    learners = [learner_for(env, objective, config.agent) for env in environments]
-    rates = [scale.learning_rate if config.kind == "drift" else None for scale in scales]
-    hypers = [hyper_for(e, config.kind, rate, config.entropy) for e, rate in zip(environments, rates, strict=True)]
+    start = start_arrays(config.rule, config.hidden, config.seed)
+    objective = Objective("search", config.kind, arrays=start)
+    learners = [learner_for(env, objective, config.agent_settings) for env in environments]
+    usual = [scale.learning_rate if config.kind == "drift" else None for scale in scales]
+    hypers = [
+        hyper_range(env, config.kind, rate, config.rates, config.entropy)
+        for env, rate in zip(environments, usual, strict=True)
+    ]
     if config.strategy == META_GRADIENT:
-        meta = MetaGradient(learners[0], hypers[0], MetaSettings())
+        rates = (hypers[0].low, hypers[0].high)
+        meta = MetaGradient(learners[0], rates, config.meta, rule=start)
         problem = AgentsProblem(meta, config.agents, normalized=scales[0].normalized)
         return problem, RenewedLifetimes(environments[0], horizons[0], config.agents)
     groups = config.es.population // 2 if config.es.ranks == "pairwise" else 1
@@ -192,7 +213,8 @@ def _parts(config: ObjectiveSearch, setup: Setup) -> Parts:
     import jax
 
     environments, horizons, strategy = _strategy(config)
-    measured = (config.kind, config.agent, config.episodes, config.entropy, config.horizon[1])
+    weight = math.sqrt(config.entropy[0] * config.entropy[1])
+    measured = (config.kind, config.agent, config.episodes, weight, config.horizon[1])
     scales = scales_of(environments, setup, *measured)
     problem, curriculum = _problem(config, environments, scales, horizons)
     setup.status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")
@@ -209,7 +231,7 @@ def _rule(store: ArrayStore) -> Objective:
         "lpg" if config["rule"].endswith("lpg") else "drift",
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=config["agent"],
+        agent=agent_settings("lpg" if config["rule"].endswith("lpg") else "drift", config["agent"]),
         provenance=provenance,
         evidence={"fitness in the search (0 random, 1 PPO)": dict(store.steps())[step]["center"]},
     )

@@ -10,7 +10,8 @@ import pytest
 from rulesmith import RulesmithError
 from rulesmith.envs.registry import make
 from rulesmith.meta.lpg_learner import LpgLearner, LpgSettings
-from rulesmith.meta.meta_gradient import MetaGradient, MetaSettings, Newborn
+from rulesmith.meta.meta_gradient import MetaGradient, Newborn
+from rulesmith.meta.meta_settings import MetaSettings
 from rulesmith.programs.objective import Shapes
 from rulesmith.results.views import run_json
 from rulesmith.search.curricula.lifetimes import draw_lifetimes
@@ -24,7 +25,11 @@ RULE = {name: jnp.asarray(array) for name, array in Shapes.lpg(timed=False, hidd
 
 def parts(agents=4, chunk=4, lifetimes=(40, 40), **settings):
     meta = MetaGradient(
-        LpgLearner(ENV, LpgSettings(workers=8, steps=10)), 40.0, MetaSettings(chunk=chunk, updates=3, **settings)
+        LpgLearner(ENV, LpgSettings(workers=8, steps=10)),
+        (20.0, 80.0),
+        MetaSettings(updates=3, **settings),
+        chunk,
+        rule=RULE,
     )
 
     def drawn(seed):
@@ -62,7 +67,7 @@ def test_the_gradient_is_that_of_the_loss():
 
 def test_critics_learn():
     env = make("CartPole-v1")  # whose every step is worth 1
-    meta = MetaGradient(LpgLearner(env, LpgSettings(workers=8, steps=10)), 1e-3, MetaSettings(updates=1))
+    meta = MetaGradient(LpgLearner(env, LpgSettings(workers=8, steps=10)), (1e-3, 1e-3), MetaSettings(updates=1))
     levels = jax.tree.map(lambda x: np.stack([x, x]), env.params)
     born = meta.born(jax.random.split(jax.random.key(0), 2), levels, np.full(2, 10_000))
     living, stay = born, Newborn(np.zeros(2, bool), levels, np.full(2, 10_000))
@@ -72,7 +77,10 @@ def test_critics_learn():
         moved = [float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, living.critic)))]
         assert max(moved) > 0
     values = [
-        [meta._value(jax.tree.map(lambda x, i=i: x[i], who.critic), living.workers.observation[i]) for i in range(2)]
+        [
+            meta.critic.value(jax.tree.map(lambda x, i=i: x[i], who.critic), living.workers.observation[i])
+            for i in range(2)
+        ]
         for who in (born, living)
     ]
     assert np.mean(values[0]) < 2
