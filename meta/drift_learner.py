@@ -41,6 +41,7 @@ class DriftSettings:
         anneal: whether the learning rate falls linearly to zero.
         normalize_advantages: whether a minibatch's advantages have mean 0 and variance 1.
         max_gradient_norm: norm that gradients are clipped to.
+        optimizer: "adam", or "sgd" for plain gradient steps.
         widths: hidden layers of policy and value.
         activation: "tanh" or "relu".
     """
@@ -56,19 +57,20 @@ class DriftSettings:
     anneal: bool = True
     normalize_advantages: bool = True
     max_gradient_norm: float = 0.5
+    optimizer: str = "adam"
     widths: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
 
 
 class Hyper(NamedTuple):
-    """An agent's hyperparameters that are data: learning rate of Adam, and weight of the entropy bonus."""
+    """An agent's hyperparameters that are data: learning rate, and weight of the entropy bonus."""
 
     learning_rate: Any
     entropy: Any
 
 
 class DriftAgent(NamedTuple):
-    """Parameters, Adam's state, and the running moments of observations and discounted rewards."""
+    """Parameters, the optimizer's state, and the running moments of observations and discounted rewards."""
 
     params: Any
     optimizer: Any
@@ -92,9 +94,8 @@ class DriftLearner:
         self.settings = settings
         self.workers, self.steps = settings.workers, settings.steps
         self._net: Agent = agent_for(env, settings.widths, settings.activation, value=1)
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(settings.max_gradient_norm), optax.scale_by_adam(eps=1e-5)
-        )
+        steps = optax.scale_by_adam(eps=1e-5) if settings.optimizer == "adam" else optax.identity()
+        self._optimizer = optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), steps)
         self._example = jax.eval_shape(lambda key: env.reset(key, env.params)[0], jax.random.key(0))
 
     def init(self, key: Any) -> DriftAgent:

@@ -21,6 +21,9 @@ TABLE_RATE, NETWORK_RATE = 40.0, 3e-3
 """Learning rates of LPG's agents: plain gradient steps on tables of states (the public setting), Adam on networks."""
 
 
+_CHOICES = {"activation": tuple(ACTIVATIONS), "optimizer": ("adam", "sgd")}
+
+
 def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSettings:
     """Return the settings of an agent: the defaults, except those that `agent` gives.
 
@@ -39,8 +42,8 @@ def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSetti
             given = float(given)
         if type(given) is not wanted or (wanted is int and given < 1):
             raise RulesmithError(f"the agents' setting {name!r} is {value!r}; it is like {fields[name]!r}")
-        if name == "activation" and given not in ACTIVATIONS:
-            raise RulesmithError(f"the agents' activation is {given!r}; it is one of {', '.join(ACTIVATIONS)}")
+        if name in _CHOICES and given not in _CHOICES[name]:
+            raise RulesmithError(f"the agents' {name} is {given!r}; it is one of {', '.join(_CHOICES[name])}")
         values[name] = given
     return made(**values)
 

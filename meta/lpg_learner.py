@@ -35,8 +35,8 @@ class LpgSettings:
         widths: hidden layers, where observations are not numbers of states.
         activation: "tanh" or "relu".
         mask_ends: whether the rule does not see y after an episode's end.
-        prediction_start: deviation of the logits of y at first in tables of states, times the root of their number; at 0
-            y starts uniform.
+        prediction_start: deviation of the logits of y at first in tables of states, times the root of their number;
+            at 0 y starts uniform.
     """
 
     workers: int = 64

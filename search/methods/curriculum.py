@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...envs.environment import Discrete, Environment
-from ...envs.gridworld import DISTRIBUTIONS, Level
+from ...envs.gridworld import DISTRIBUTIONS, PUBLIC, Level
 from ...envs.gridworld.level_file import LARGEST, MOST
 from ...envs.registry import make
 from ...meta.meta_settings import MetaSettings
@@ -42,7 +43,8 @@ class CurriculumSearch:
     Attributes:
         rule: What is searched: lpg (a recurrent net instead of a loss), or ta-lpg (which also knows how much time is
             left).
-        levels: Levels to live on: all, small, medium, large, mazes; a level's file (.toml); the import path of a
+        levels: Levels to live on: all, small, medium, large, mazes; these with public- before them for the details of
+            the public code (five moves, a fixed start); a level's file (.toml); the import path of a
             grid-world with a `draw` of its own, or such an Environment.
         score: Which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
             levels), frozen (those that the buffer was first filled with).
@@ -202,7 +204,7 @@ def environment_of_levels(levels: str | Environment) -> Environment:
         env = make(levels)
         return replace(env, draw=lambda key: env.params)
     name = levels.name if isinstance(levels, Environment) else levels
-    if levels is name and ":" not in name and name not in DISTRIBUTIONS:
+    if levels is name and ":" not in name and name.removeprefix(PUBLIC) not in DISTRIBUTIONS:
         known = ", ".join(DISTRIBUTIONS)
         raise RulesmithError(
             f"no levels {name!r}{nearest(name, DISTRIBUTIONS)}; there are {known}, or module:environment"
@@ -223,14 +225,16 @@ def _edit_of(env: Environment) -> Callable[[Any, Any], Any] | None:
         return None
     import jax
 
+    from ...envs.gridworld.dynamics import moves_of
     from ...envs.gridworld.editing import edited
 
-    run = jax.jit(jax.vmap(edited))
+    run = jax.jit(jax.vmap(functools.partial(edited, moves=moves_of(env))))
     return lambda key, levels: run(jax.random.split(key, len(levels.steps)), levels)
 
 
 def _yardstick(config: CurriculumSearch, env: Environment, score: LevelScore) -> Any:
     """Return what the score needs to know of levels, or None."""
+    from ...envs.gridworld.dynamics import moves_of
     from ..problems.yardsticks import optimal_yardstick
 
     if score.yardstick == "optimal":
@@ -239,7 +243,7 @@ def _yardstick(config: CurriculumSearch, env: Environment, score: LevelScore) ->
                 f"--score {config.score}: {config.levels} has levels whose objects appear on random cells; the exact "
                 "optimal return is known for tabular ones only"
             )
-        return optimal_yardstick
+        return functools.partial(optimal_yardstick, moves=moves_of(env))
     return antagonist_of(config, env) if score.yardstick == "antagonist" else None
 
 
