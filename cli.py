@@ -190,7 +190,7 @@ def diff(a: Positional[RuleName], b: Positional[RuleName]) -> None:
     _print(rule_diff(load(a), load(b)))
 
 
-def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -> None:
+def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False, discobench: bool = False) -> None:
     """Write a rule as one Python file that needs only jax and optax (or, to a .toml, as a rule file).
 
     Example: rulesmith export runs/mine -o my_optimizer.py
@@ -199,6 +199,7 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         rule: A published rule's name, a rule file, or a run's directory.
         output: The file to write.
         lift: Make the program's literals hyperparameters.
+        discobench: Of a drift, write the loss function of DiscoBench's task OnPolicyRL_loss (its loss.py).
     """
     from .programs import rule_file
     from .programs.parts import Programs
@@ -210,10 +211,15 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         _check_module_name(output)
     loaded = load(rule)
     if isinstance(loaded, Objective):
+        if discobench:
+            _export_loss(loaded, output)
+            return
         if lift:
             raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
         _export_objective(loaded, output)
         return
+    if discobench:
+        raise RulesmithError(f"--discobench writes a drift as a loss; {rule} is an optimizer")
     if lift:
         loaded = replace(loaded, programs=dict(Programs.of(loaded.programs).lifted().parts))
     rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source())
@@ -612,6 +618,18 @@ def _export_objective(objective: Objective, output: Path) -> None:
     print(
         f"use it: from {output.stem} import {name}; tx = optax.chain({name}(apply, total_updates=N), optax.adam(1e-3))"
     )
+
+
+def _export_loss(objective: Objective, output: Path) -> None:
+    from .programs import rule_file
+    from .programs.exporting_discobench import MIDDLE, discobench_source
+
+    if output.suffix != ".py":
+        raise RulesmithError(f"{output}: --discobench writes a .py file")
+    rule_file.write_text(output, discobench_source(objective))
+    print(f"{output}: {objective.name}, as the loss of DiscoBench's OnPolicyRL_loss")
+    if objective.timed:
+        print(f"it reads how much of the training is over, which that loss is not told: it is given {MIDDLE:g}")
 
 
 def _check_module_name(output: Path) -> None:

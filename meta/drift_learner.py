@@ -44,6 +44,7 @@ class DriftSettings:
         optimizer: "adam", or "sgd" for plain gradient steps.
         widths: hidden layers of policy and value.
         activation: "tanh" or "relu".
+        input_bound: what the inputs of a learned drift are clipped to; 0 for none. Part of a rule, see `CLIPPED_FORM`.
     """
 
     workers: int = 64
@@ -60,6 +61,11 @@ class DriftSettings:
     optimizer: str = "adam"
     widths: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
+    input_bound: float = 0.0
+
+
+CLIPPED_FORM = {"input_bound": 2.0}
+"""How LPO's drift was searched (Lu et al. 2022, public code); rule files that do not mention it were found without."""
 
 
 class Hyper(NamedTuple):

@@ -22,9 +22,8 @@ from ..programs.objective import Objective
 from .drawn_levels import draw_levels
 from .drift_learner import DriftLearner, Hyper
 from .judging import Verdict, plain, plain_list
-from .learners import settings_of, updates_for
+from .learners import PARTS_OF_RULES, settings_of, updates_for
 from .lifetime import Learner, Life
-from .lpg_learner import PUBLISHED_FORM
 from .population import Population, Trials
 from .tuning import settings, successive_halving
 
@@ -87,7 +86,7 @@ def agent_settings(rule: Objective, shared: Mapping[str, Any]) -> dict[str, Any]
     The shared settings override those of a network, but not those of a program, which define it (A2C's one epoch), nor
     those of a network that are part of it.
     """
-    known = {field.name for field in fields(settings_of(rule.kind, {}))} - set(PUBLISHED_FORM)
+    known = {field.name for field in fields(settings_of(rule.kind, {}))} - PARTS_OF_RULES
     common = {name: value for name, value in shared.items() if name in known}
     return {**common, **rule.agent} if rule.program is not None else {**rule.agent, **common}
 

@@ -29,8 +29,8 @@ from ..meta.judging_objectives import (
     agent_settings,
     judge_objective,
 )
-from ..meta.learners import learner_for, settings_of, updates_for
-from ..meta.lpg_learner import PUBLISHED_FORM, LpgSettings
+from ..meta.learners import PARTS_OF_RULES, learner_for, settings_of, updates_for
+from ..meta.lpg_learner import LpgSettings
 from ..meta.population import Population, use_cores
 from ..meta.tuning import settings
 from ..programs import RulesmithError, rule_file
@@ -43,7 +43,7 @@ from .comparison import Comparison, Judgement, check_names, finite_or, result_wo
 from .verdicts import explained, verdict_mark
 
 AGENT_SETTINGS = sorted(
-    {field.name for made in (DriftSettings, LpgSettings) for field in fields(made)} - set(PUBLISHED_FORM)
+    {field.name for made in (DriftSettings, LpgSettings) for field in fields(made)} - PARTS_OF_RULES
 )
 """Settings that agents of any kind have, but for those that are part of a rule."""
 
@@ -234,7 +234,7 @@ class ObjectiveContest:
         self._rules = _with_baselines([_objective_meant(given) for given in rules])
         check_names([rule.name for rule in self._rules], "rules")
         found = next((rule.agent for rule in self._rules if rule.arrays), {})
-        self._agent = agent or {name: value for name, value in found.items() if name not in PUBLISHED_FORM}
+        self._agent = agent or {name: value for name, value in found.items() if name not in PARTS_OF_RULES}
         for name in self._agent:
             if name not in AGENT_SETTINGS:
                 raise unknown("setting of agents", name, AGENT_SETTINGS)
