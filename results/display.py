@@ -19,7 +19,7 @@ from rich.text import Text
 
 from ..search.engine import Record
 from .layout import careful
-from .signs_of_life import LONG, SIGNS, dead_parts, signs_words
+from .signs_of_life import LIFE_SIGNS, LONG, dead_parts, signs_words
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
@@ -140,7 +140,7 @@ class Display:
 
     def see(self, record: Record[Any, Any, Any, Any]) -> None:
         """Take in a step's signs of life; on a display of lines, tell at once of a part that has been dead for long."""
-        for sign in SIGNS:
+        for sign in LIFE_SIGNS:
             if sign.name in record.metrics:
                 self.signs.setdefault(sign.name, deque(maxlen=LONG)).append(record.metrics[sign.name])
         dead = dead_parts(self.signs)

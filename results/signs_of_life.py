@@ -29,7 +29,7 @@ class Sign(NamedTuple):
     form: str
 
 
-SIGNS = (
+LIFE_SIGNS = (
     Sign("policy_entropy", "policies' entropy", ".3f"),
     Sign("y_entropy", "entropy of y", ".4f"),
     Sign("y_spread", "y between states", ".4f"),
@@ -89,9 +89,9 @@ _DEAD: tuple[tuple[str, Callable[[_Means], bool], str], ...] = (
 
 
 def signs_in(metrics: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Return the figures of steps by name, in the order of `SIGNS`; those that no step has are left out."""
+    """Return the figures of steps by name, in the order of `LIFE_SIGNS`; those that no step has are left out."""
     rows = list(metrics)
-    found = {sign.name: [row[sign.name] for row in rows if sign.name in row] for sign in SIGNS}
+    found = {sign.name: [row[sign.name] for row in rows if sign.name in row] for sign in LIFE_SIGNS}
     return {name: values for name, values in found.items() if values}
 
 
@@ -109,4 +109,4 @@ def dead_parts(signs: Mapping[str, Sequence[float]]) -> dict[str, str]:
 def signs_words(signs: Mapping[str, Sequence[float]]) -> str:
     """Return the latest means in one line; empty where there are none."""
     means = recent(signs)
-    return ", ".join(f"{sign.title} {means[sign.name]:{sign.form}}" for sign in SIGNS if sign.name in means)
+    return ", ".join(f"{sign.title} {means[sign.name]:{sign.form}}" for sign in LIFE_SIGNS if sign.name in means)

@@ -12,7 +12,7 @@ from ..meta.lpg_learner import PUBLISHED_FORM
 from ..programs.objective import Shapes
 
 
-def agent_settings(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of_agents(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the agents that a search trains: a new rule has its published form unless told otherwise.
 
     Args:

@@ -22,7 +22,7 @@ from .. import pictures
 from ..display import Display, sparkline
 from ..layout import careful, section, show, table, text_part
 from ..objective_reporting import objective_text
-from ..signs_of_life import SIGNS, dead_parts, signs_in
+from ..signs_of_life import LIFE_SIGNS, dead_parts, signs_in
 from . import Rows, View
 
 BELOW_RANDOM = "the agents that it trains are below random policies"
@@ -158,7 +158,7 @@ def signs_text(rows: list[dict[str, Any]]) -> list[Any]:
     if not signs:
         return []
     shown = table("signs of life", "first tenth", "last tenth", right=("first tenth", "last tenth"))
-    for sign in SIGNS:
+    for sign in LIFE_SIGNS:
         if values := signs.get(sign.name):
             tenth = max(1, len(values) // 10)
             first, last = np.mean(values[:tenth]), np.mean(values[-tenth:])
@@ -174,7 +174,7 @@ def signs_curves(rows: list[dict[str, Any]]) -> list[Any]:
     about = "Entropies are shares of the greatest; y between states is the deviation of its probabilities."
     figures = [
         pictures.curve(sign.title, {sign.title: pictures.smoothed(signs[sign.name])}, "step", sign.title)
-        for sign in SIGNS
+        for sign in LIFE_SIGNS
         if sign.name in signs
     ]
     return [section("Whether all parts do something", about), *figures]

@@ -26,7 +26,7 @@ from ..method import Devices, Method, Parts, Preset, Setup
 from ..options import Levels, Multiples, Settings, Updates
 from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
 from ..problems.return_scale import check_range
-from ..starts import agent_settings, start_arrays
+from ..starts import settings_of_agents, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
@@ -165,7 +165,7 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     if score.figures and evolved:
         raise RulesmithError(f"--score {config.score} needs agents' critics, which only {META_GRADIENT} has")
     start = start_arrays(config.rule, config.hidden, config.seed)
-    learner = learner_for(env, Objective("search", "lpg", arrays=start), agent_settings("lpg", config.agent))
+    learner = learner_for(env, Objective("search", "lpg", arrays=start), settings_of_agents("lpg", config.agent))
     hypers = hyper_range(env, "lpg", None, config.rates, (0.0, 0.0))
     population = Population(learner, config.episodes)
     if evolved:
@@ -306,7 +306,7 @@ def _rule(store: LevelStore) -> Objective:
         "lpg",
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=agent_settings("lpg", config["agent"]),
+        agent=settings_of_agents("lpg", config["agent"]),
         provenance=provenance,
         evidence={f"{unit} on held-out levels, in the search": probes[-1][1]} if probes else {},
     )

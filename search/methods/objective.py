@@ -22,7 +22,7 @@ from ..curricula.renewed import RenewedLifetimes
 from ..method import Devices, Method, Parts, Preset, Setup
 from ..options import Environments, Multiples, Settings, Steps, Weights
 from ..problems.return_scale import SMALL_AGENT, ReturnScale, check_horizon, check_range, scales_of
-from ..starts import agent_settings, start_arrays
+from ..starts import settings_of_agents, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
@@ -82,7 +82,7 @@ class ObjectiveSearch:
     @property
     def agent_settings(self) -> dict[str, Any]:
         """Settings of the agents, those that are part of a rule among them."""
-        return dict(self.agent) if self.rule == "numbers" else agent_settings(self.kind, self.agent)
+        return dict(self.agent) if self.rule == "numbers" else settings_of_agents(self.kind, self.agent)
 
 
 def _preset(drift: ObjectiveSearch, lpg: ObjectiveSearch, minutes: float) -> Preset[ObjectiveSearch]:
@@ -187,6 +187,8 @@ def _strategy(
     low, high = config.horizon
     check_horizon(config.horizon)
     check_range("rates", config.rates)
+    if any(config.entropy):  # 0 is no bonus
+        check_range("entropy", config.entropy)
     environments = [make(env) for env in config.environments]
     start, objective, names = _searched(config)
     for env in environments:
@@ -277,7 +279,7 @@ def _rule(store: ArrayStore) -> Objective:
         kind,
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=agent_settings(kind, config["agent"]),
+        agent=settings_of_agents(kind, config["agent"]),
         provenance=provenance,
         evidence=evidence,
     )

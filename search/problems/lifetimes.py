@@ -68,7 +68,7 @@ def returns_of(population: Any, candidates: Any, hypers: HyperRange, lifetimes: 
     return Returns(final[: count * each].reshape(count, each), final[count * each :], steps, signs)
 
 
-def signs_in(population: Any, found: Returns) -> dict[str, float]:
+def _signs(population: Any, found: Returns) -> dict[str, float]:
     """Return the signs of life of the agents of the strategy's mean, as metrics."""
     return signs_of(found.signs, population.learner.env, getattr(population.learner.settings, "classes", 0))
 
@@ -99,7 +99,7 @@ class LifetimeProblem:
             returns.append(found.candidates)
             normalized.append(reference.normalized(found.candidates))
             center.append(np.nan_to_num(reference.normalized(found.center), nan=0.0).mean())
-            signs.append(signs_in(population, found))
+            signs.append(_signs(population, found))
             steps += found.steps
         every = np.concatenate(normalized, axis=1)
         worth = np.nan_to_num(every, nan=0.0).mean(axis=1)
@@ -161,6 +161,6 @@ class PairedProblem:
             "diverged": int(np.isnan(found.candidates).any(axis=1).sum()),
             "env_steps": found.steps,
             "yardstick_steps": steps,
-            **signs_in(self._population, found),
+            **_signs(self._population, found),
         }
         return Evaluation((), found.candidates, scores, metrics)

@@ -19,11 +19,11 @@ def signs_of(found: Mapping[str, Any], env: Environment, classes: int = 0) -> di
 
     Args:
         found: what was measured of each agent, arrays ``(agents,)``; NaN of one that diverged or did not live.
-        env: the agents' environment: entropies of policies over discrete actions are shares of the greatest.
+        env: their environment: entropies of policies are shares of the greatest, which only discrete actions have.
         classes: number of classes of y.
     """
     means = {name: _mean(values) for name, values in found.items()}
-    most = math.log(env.actions.count) if isinstance(env.actions, Discrete) else 1.0
+    most = math.log(env.actions.count) if isinstance(env.actions, Discrete) else math.nan
     signs = {
         "policy_entropy": means.get("entropy", math.nan) / most,
         "y_entropy": means.get("y entropy", math.nan) / math.log(classes) if classes > 1 else math.nan,
