@@ -138,7 +138,7 @@ def judge_objective(
         return jax.tree.map(lambda x: x[:total], lived)
 
     def returns(at: list[dict[str, float]], lives: range) -> np.ndarray:
-        return live(at, lives, TUNING_KEY, updates).final.reshape(len(at), -1)
+        return np.asarray(live(at, lives, TUNING_KEY, updates).final).reshape(len(at), -1)
 
     tried, ranges, edges = tuned(agent_ranges(run.learner, rule.kind), trials, returns)
     best = tried[0].setting
