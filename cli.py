@@ -432,14 +432,15 @@ def compare(
         rules: Published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
         env: An environment; may be given several times.
         levels: Levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
-            seed gets one that no search has drawn, a named level (dense, ...), or a level's file.
+            seed gets one that no search has drawn, a named level (dense, ...), or a level's file; public-all and so on
+            have the details of the public code (five moves, a fixed start).
         horizon: Length of a lifetime in environment steps; may be given several times; by default the longest with
             which the first learned rule was found.
         tasks: Networks to train: names, sets (held-out) or import paths.
         sizes: Instead of the tasks themselves their families at these sizes: 2k, 20k, 200k, 2m.
         seeds: Runs of each rule on each task, at its best setting; by default 5 of optimizers, 10 of objectives.
-        trials: Settings tried of each rule on each task, the best with three seeds; by default 64 of optimizers, 8 of
-            objectives.
+        trials: Settings tried of each rule on each task, the better ones longer or more often; by default 64 of
+            optimizers, 8 of objectives, and more where the best lies at the end of a range.
         agent: Settings that all agents share, such as workers=16 steps=32; by default those that the first learned
             rule was found with.
         json: Keep all results, settings and statistics in this file.

@@ -80,9 +80,9 @@ def quiet(_):
 
 
 def test_a_comparison_tunes_every_rule_alike_and_is_repeatable(own_cache):
-    options = {"env": CATCH, "horizon": [3200, 6400], "seeds": 6, "trials": 4, "agent": SMALL, "status": quiet}
+    options = {"env": CATCH, "horizon": [640, 1280], "seeds": 6, "trials": 4, "agent": SMALL, "status": quiet}
     found = compare([net(), "ppo-clip"], **options)
-    assert found.tasks == ((CATCH, 3200), (CATCH, 6400))
+    assert found.tasks == ((CATCH, 640), (CATCH, 1280))
     assert found.contestants == ("net", "ppo-clip")
     base = found.scores("ppo-clip")
     assert base.shape == (2, 6)
