@@ -197,7 +197,10 @@ def diff(a: Positional[RuleName], b: Positional[RuleName]) -> None:
 
 
 def export(
-    rule: Positional[RuleName], output: OutputFile, lift: bool = False, framework: Literal["jax", "torch"] = "jax"
+    rule: Positional[RuleName],
+    output: OutputFile,
+    lift: bool = False,
+    framework: Literal["jax", "torch", "discobench"] = "jax",
 ) -> None:
     """Write a rule as one Python file that needs only jax and optax, or only torch (or, to a .toml, as a rule file).
 
@@ -207,7 +210,8 @@ def export(
         rule: A published rule's name, a rule file, or a run's directory.
         output: The file to write.
         lift: Make the program's literals hyperparameters.
-        framework: What the file is for: jax, an optax transform, or torch, an optimizer (of a drift a loss).
+        framework: What the file is for: jax, an optax transform; torch, an optimizer (of a drift a loss); or
+            discobench, of a drift the loss function of its task OnPolicyRL_loss.
     """
     from .programs import rule_file
     from .programs.parts import Programs
@@ -225,6 +229,8 @@ def export(
             raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
         _export_objective(loaded, output, framework)
         return
+    if framework == "discobench":
+        raise RulesmithError(f"--framework discobench takes a drift, as a loss; {rule} is an optimizer")
     if lift:
         loaded = replace(loaded, programs=dict(Programs.of(loaded.programs).lifted().parts))
     rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source(framework))
@@ -444,14 +450,15 @@ def compare(
         rules: Published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
         env: An environment; may be given several times.
         levels: Levels of the grid-world, the same as --env grid/LEVELS: a distribution (all, mazes, ...), of which each
-            seed gets one that no search has drawn, a named level (dense, ...), or a level's file.
+            seed gets one that no search has drawn, a named level (dense, ...), or a level's file; public-all and so on
+            have the details of the public code (five moves, a fixed start).
         horizon: Length of a lifetime in environment steps; may be given several times; by default the longest with
             which the first learned rule was found.
         tasks: Networks to train: names, sets (held-out) or import paths.
         sizes: Instead of the tasks themselves their families at these sizes: 2k, 20k, 200k, 2m.
         seeds: Runs of each rule on each task, at its best setting; by default 5 of optimizers, 10 of objectives.
-        trials: Settings tried of each rule on each task, the best with three seeds; by default 64 of optimizers, 8 of
-            objectives.
+        trials: Settings tried of each rule on each task, the better ones longer or more often; by default 64 of
+            optimizers, 8 of objectives, and more where the best lies at the end of a range.
         agent: Settings that all agents share, such as workers=16 steps=32; by default those that the first learned
             rule was found with.
         json: Keep all results, settings and statistics in this file.
@@ -618,6 +625,14 @@ def _export_objective(objective: Objective, output: Path, framework: str) -> Non
     from .programs import rule_file
 
     name = objective.function_name
+    if framework == "discobench":
+        from .programs.exporting_discobench import MIDDLE, discobench_source
+
+        rule_file.write_text(output, discobench_source(objective))
+        print(f"{output}: {objective.name}, as the loss of DiscoBench's OnPolicyRL_loss")
+        if objective.timed:
+            print(f"it reads how much of the training is over, which that loss is not told: it is given {MIDDLE:g}")
+        return
     if framework == "torch":
         rule_file.write_text(output, objective.to_source(framework))
         print(f"{output}: {objective.name}, as a loss in PyTorch")

@@ -9,7 +9,7 @@ from ..programs import RulesmithError
 from ..programs.errors import nearest, unknown
 from .brax_environments import BRAX_BACKENDS, BRAX_NAMES, make_brax
 from .environment import Environment, check_environment
-from .gridworld import GRID_NAMES, make_grid
+from .gridworld import GRID_NAMES, PUBLIC, make_grid
 from .gridworld.levels import make_level
 from .gymnax_environments import gymnax_names, make_gymnax
 from .imports import imported
@@ -19,8 +19,9 @@ def make(name: str | Environment, **options: Any) -> Environment:
     """Return an environment by name; an `Environment` is returned as it is.
 
     Args:
-        name: a name of gymnax (``"CartPole-v1"``), brax (``"brax/ant"``) or the grid-world (``"grid/small"``), the path
-            of a level's file (``"my_level.toml"``), or the import path of your own environment
+        name: a name of gymnax (``"CartPole-v1"``), brax (``"brax/ant"``) or the grid-world (``"grid/small"``, or
+            ``"grid/public-small"`` with five moves and a fixed start, as in the public code of Jackson et al. 2023),
+            the path of a level's file (``"my_level.toml"``), or the import path of your own environment
             (``"my_module:my_environment"``, an `Environment` or a function of no arguments that returns one).
         **options: `backend` for brax ("spring", "positional", "generalized", "mjx").
 
@@ -53,7 +54,7 @@ def _made(name: str, **options: Any) -> Environment:
         return make_brax(rest, backend)
     _no_more(name, options)
     if family == "grid":
-        if rest not in GRID_NAMES:
+        if rest.removeprefix(PUBLIC) not in GRID_NAMES:
             raise RulesmithError(_unknown(name, [f"grid/{known}" for known in GRID_NAMES]))
         return make_grid(rest)
     if name not in gymnax_names():

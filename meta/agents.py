@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +28,8 @@ class Agent(nn.Module):
         widths: widths of the hidden layers.
         activation: "tanh" or "relu".
         continuous: whether the policy is a normal distribution: a pair of means and logarithms of standard deviations.
+        scattered: heads whose tables start at random, and the deviation of their entries times the root of the number
+            of states; those of the others start at zero.
     """
 
     heads: tuple[tuple[str, int], ...]
@@ -34,6 +37,7 @@ class Agent(nn.Module):
     widths: tuple[int, ...]
     activation: str = "tanh"
     continuous: bool = False
+    scattered: tuple[tuple[str, float], ...] = ()
 
     @nn.compact
     def __call__(self, observation: Array) -> dict[str, Any]:
@@ -41,7 +45,9 @@ class Agent(nn.Module):
         outputs: dict[str, Any] = {}
         for name, size in self.heads:
             if self.states is not None:
-                table = nn.Embed(self.states, size, embedding_init=nn.initializers.zeros, name=name)
+                deviation = dict(self.scattered).get(name, 0.0) / math.sqrt(self.states)
+                init = nn.initializers.normal(deviation) if deviation else nn.initializers.zeros
+                table = nn.Embed(self.states, size, embedding_init=init, name=name)
                 outputs[name] = table(observation)
                 continue
             x = observation.reshape(len(observation), -1)
@@ -58,12 +64,19 @@ class Agent(nn.Module):
         return outputs
 
 
-def agent_for(env: Environment, widths: tuple[int, ...], activation: str = "tanh", **heads: int) -> Agent:
-    """Return the agent with a policy over an environment's actions and some more heads."""
+def agent_for(
+    env: Environment,
+    widths: tuple[int, ...],
+    activation: str = "tanh",
+    scattered: Mapping[str, float] | None = None,
+    **heads: int,
+) -> Agent:
+    """Return the agent with a policy over an environment's actions and some more heads; see `Agent`."""
     continuous = isinstance(env.actions, Box)
     actions = env.actions.shape[0] if isinstance(env.actions, Box) else env.actions.count
     states = env.observations.count if isinstance(env.observations, Discrete) else None
-    return Agent((("policy", actions), *heads.items()), states, widths, activation, continuous)
+    starts = tuple((scattered or {}).items())
+    return Agent((("policy", actions), *heads.items()), states, widths, activation, continuous, starts)
 
 
 def sample(key: Any, policy: Any) -> Array:

@@ -41,8 +41,10 @@ class DriftSettings:
         anneal: whether the learning rate falls linearly to zero.
         normalize_advantages: whether a minibatch's advantages have mean 0 and variance 1.
         max_gradient_norm: norm that gradients are clipped to.
+        optimizer: "adam", or "sgd" for plain gradient steps.
         widths: hidden layers of policy and value.
         activation: "tanh" or "relu".
+        input_bound: what the inputs of a learned drift are clipped to; 0 for none. Part of a rule, see `CLIPPED_FORM`.
     """
 
     workers: int = 64
@@ -56,19 +58,25 @@ class DriftSettings:
     anneal: bool = True
     normalize_advantages: bool = True
     max_gradient_norm: float = 0.5
+    optimizer: str = "adam"
     widths: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
+    input_bound: float = 0.0
+
+
+CLIPPED_FORM = {"input_bound": 2.0}
+"""How LPO's drift was searched (Lu et al. 2022, public code); rule files that do not mention it were found without."""
 
 
 class Hyper(NamedTuple):
-    """An agent's hyperparameters that are data: learning rate of Adam, and weight of the entropy bonus."""
+    """An agent's hyperparameters that are data: learning rate, and weight of the entropy bonus."""
 
     learning_rate: Any
     entropy: Any
 
 
 class DriftAgent(NamedTuple):
-    """Parameters, Adam's state, and the running moments of observations and discounted rewards."""
+    """Parameters, the optimizer's state, and the running moments of observations and discounted rewards."""
 
     params: Any
     optimizer: Any
@@ -92,9 +100,8 @@ class DriftLearner:
         self.settings = settings
         self.workers, self.steps = settings.workers, settings.steps
         self._net: Agent = agent_for(env, settings.widths, settings.activation, value=1)
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(settings.max_gradient_norm), optax.scale_by_adam(eps=1e-5)
-        )
+        steps = optax.scale_by_adam(eps=1e-5) if settings.optimizer == "adam" else optax.identity()
+        self._optimizer = optax.chain(optax.clip_by_global_norm(settings.max_gradient_norm), steps)
         self._example = jax.eval_shape(lambda key: env.reset(key, env.params)[0], jax.random.key(0))
 
     def init(self, key: Any) -> DriftAgent:
@@ -170,7 +177,9 @@ class DriftLearner:
             theta, state = carry
             gradients, kept = jax.grad(loss, has_aux=True)(theta, part)
             updates, state = self._optimizer.update(gradients, state)
-            return (jax.tree.map(lambda w, u: w - rate * u, theta, updates), state), kept
+            (figures, samples), norm = kept, optax.global_norm(gradients)
+            figures |= {"clipped": (norm > settings.max_gradient_norm).astype(jnp.float32)}
+            return (jax.tree.map(lambda w, u: w - rate * u, theta, updates), state), (figures, samples)
 
         def epoch(carry: Any, key: Any) -> tuple[Any, Any]:
             if settings.minibatches == 1:
@@ -188,6 +197,7 @@ class DriftLearner:
         if self.env.normalize:
             observations = observations.updated(seen.observation)
         figures = jax.tree.map(lambda x: x[-1].mean(), figures)
+        figures |= {"target variance": (advantages + values).var(), "unexplained variance": advantages.var()}
         agent = DriftAgent(theta, state, observations, rewards, sums)
         samples = jax.tree.map(lambda x: x.reshape(settings.epochs, -1), samples)
         return agent, workers, episodes, figures, samples

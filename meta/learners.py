@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..envs.environment import Discrete, Environment
 from ..programs import RulesmithError
 from ..programs.drift import learned_drift
 from ..programs.errors import nearest
-from ..programs.objective import Objective
+from ..programs.objective import Objective, drift_function
+from ..programs.program import Program
 from .agents import ACTIVATIONS
-from .drift_learner import DriftLearner, DriftSettings, Hyper
+from .drift_learner import CLIPPED_FORM, DriftLearner, DriftSettings, Hyper
+from .hypers import HyperRange
 from .lifetime import Learner
-from .lpg_learner import LpgLearner, LpgSettings
+from .lpg_learner import PUBLISHED_FORM, LpgLearner, LpgSettings
 
 TABLE_RATE, NETWORK_RATE = 40.0, 3e-3
 """Learning rates of LPG's agents: plain gradient steps on tables of states (the public setting), Adam on networks."""
+
+
+_CHOICES = {"activation": tuple(ACTIVATIONS), "optimizer": ("adam", "sgd")}
 
 
 def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSettings:
@@ -38,14 +44,39 @@ def settings_of(kind: str, agent: Mapping[str, Any]) -> DriftSettings | LpgSetti
             given = float(given)
         if type(given) is not wanted or (wanted is int and given < 1):
             raise RulesmithError(f"the agents' setting {name!r} is {value!r}; it is like {fields[name]!r}")
-        if name == "activation" and given not in ACTIVATIONS:
-            raise RulesmithError(f"the agents' activation is {given!r}; it is one of {', '.join(ACTIVATIONS)}")
+        if name in _CHOICES and given not in _CHOICES[name]:
+            raise RulesmithError(f"the agents' {name} is {given!r}; it is one of {', '.join(_CHOICES[name])}")
         values[name] = given
     return made(**values)
 
 
-def learner_for(env: Environment, objective: Objective, agent: Mapping[str, Any] | None = None) -> Any:
-    """Return the learner of an objective's agents; `agent` overrides the objective's own settings.
+PARTS_OF_RULES = frozenset({*PUBLISHED_FORM, *CLIPPED_FORM})
+"""Settings of agents that are part of a learned rule, which works as it was trained."""
+
+
+def numbered_drift(program: Program, names: Sequence[str]) -> Any:
+    """Return a drift program as a function whose parameters {"numbers": ...} are its hyperparameters of these names."""
+
+    def drift(parameters: Any, *given: Any) -> Any:
+        return drift_function(program, dict(zip(names, parameters["numbers"], strict=True)))(None, *given)
+
+    return drift
+
+
+def learner_for(
+    env: Environment,
+    objective: Objective,
+    agent: Mapping[str, Any] | None = None,
+    numbers: Sequence[str] | None = None,
+) -> Any:
+    """Return the learner of an objective's agents.
+
+    Args:
+        env: their environment.
+        objective: what trains them.
+        agent: overrides the objective's own settings.
+        numbers: names of hyperparameters of a drift program that are the rule's parameters; by default they are what
+            the program says.
 
     Raises:
         RulesmithError: the rule does not suit the environment, or a setting does not exist.
@@ -53,8 +84,10 @@ def learner_for(env: Environment, objective: Objective, agent: Mapping[str, Any]
     settings = settings_of(objective.kind, {**objective.agent, **(agent or {})})
     if isinstance(settings, LpgSettings):
         return LpgLearner(env, fitted(settings, objective))
-    drift = learned_drift if objective.program is None else objective.drift()
     check_minibatches(settings)
+    if objective.program is None:
+        return DriftLearner(env, functools.partial(learned_drift, bound=settings.input_bound), settings)
+    drift = objective.drift() if numbers is None else numbered_drift(objective.program, numbers)
     return DriftLearner(env, drift, settings)
 
 
@@ -79,6 +112,24 @@ def hyper_for(env: Environment, kind: str, learning_rate: float | None, entropy:
     return learning_rate if learning_rate is not None else TABLE_RATE if tabular else NETWORK_RATE
 
 
+def hyper_range(
+    env: Environment, kind: str, usual: float | None, multiples: tuple[float, float], entropy: tuple[float, float]
+) -> HyperRange:
+    """Return the hyperparameters between which those of a life are drawn.
+
+    Args:
+        env: the environment.
+        kind: kind of the rule.
+        usual: the usual learning rate; None for that of the kind of agent.
+        multiples: least and greatest learning rate, as multiples of the usual one.
+        entropy: least and greatest weight of the entropy bonus (drifts).
+    """
+    low, high = (hyper_for(env, kind, usual, weight) for weight in entropy)
+    if kind == "drift":
+        return HyperRange(*(h._replace(learning_rate=h.learning_rate * m) for h, m in zip((low, high), multiples)))
+    return HyperRange(low * multiples[0], high * multiples[1])
+
+
 def updates_for(steps: float, agents: Learner | DriftSettings | LpgSettings, what: str = "horizon") -> int:
     """Return a horizon in environment steps as a number of updates, each of ``workers * steps`` environment steps.
 
@@ -93,4 +144,7 @@ def updates_for(steps: float, agents: Learner | DriftSettings | LpgSettings, wha
     return round(steps / each)
 
 
-__all__ = ["check_minibatches", "fitted", "hyper_for", "learner_for", "settings_of", "updates_for"]
+__all__ = [
+    "PARTS_OF_RULES", "check_minibatches", "fitted", "hyper_for", "hyper_range", "learner_for", "settings_of",
+    "updates_for",
+]  # fmt: skip

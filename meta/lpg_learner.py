@@ -20,7 +20,10 @@ from .lifetime import Clock
 
 @dataclass(frozen=True)
 class LpgSettings:
-    """How an agent is trained by LPG; the defaults are the public settings.
+    """How an agent is trained by LPG; the defaults are the public settings, but for the last two.
+
+    These are part of a rule, which works as it was trained: searches set them as `PUBLISHED_FORM` says, and rule files
+    that do not mention them were found without.
 
     Attributes:
         workers: copies of the environment.
@@ -31,6 +34,9 @@ class LpgSettings:
         max_gradient_norm: norm that gradients are clipped to.
         widths: hidden layers, where observations are not numbers of states.
         activation: "tanh" or "relu".
+        mask_ends: whether the rule does not see y after an episode's end.
+        prediction_start: deviation of the logits of y at first in tables of states, times the root of their number;
+            at 0 y starts uniform.
     """
 
     workers: int = 64
@@ -41,6 +47,12 @@ class LpgSettings:
     max_gradient_norm: float = 0.5
     widths: tuple[int, ...] = (32, 32)
     activation: str = "relu"
+    mask_ends: bool = False
+    prediction_start: float = 0.0
+
+
+PUBLISHED_FORM = {"mask_ends": True, "prediction_start": 1.0}
+"""How LPG was published (Oh et al. 2020, and the public code of Jackson et al. 2023)."""
 
 
 class LpgAgent(NamedTuple):
@@ -62,7 +74,8 @@ class LpgLearner:
         self.env = env
         self.settings = settings
         self.workers, self.steps = settings.workers, settings.steps
-        self._net = agent_for(env, settings.widths, settings.activation, y=settings.classes)
+        scattered = {"y": settings.prediction_start}
+        self._net = agent_for(env, settings.widths, settings.activation, scattered, y=settings.classes)
         tabular = isinstance(env.observations, Discrete)
         clip = optax.clip_by_global_norm(settings.max_gradient_norm)
         self._optimizer = optax.chain(clip, optax.identity() if tabular else optax.scale_by_adam())
@@ -113,7 +126,16 @@ class LpgLearner:
         y = jax.nn.softmax(logits).reshape((*shape, -1))
         y_last = jax.nn.softmax(self.outputs(agent.params, after)[1])
         wanted = lpg_targets(
-            rule, seen.reward, seen.done, gamma, probability.reshape(shape), y, y_last, clock.progress, clock.total
+            rule,
+            seen.reward,
+            seen.done,
+            gamma,
+            probability.reshape(shape),
+            y,
+            y_last,
+            clock.progress,
+            clock.total,
+            self.settings.mask_ends,
         )
         more, target = map(_flat, wanted)
         weight = self.settings.prediction_weight
@@ -126,7 +148,13 @@ class LpgLearner:
         updates, state = self._optimizer.update(gradients, agent.optimizer)
         theta = jax.tree.map(lambda w, u: w - rate * u, agent.params, updates)
         change = log_probability(self.outputs(theta, observation)[0], action) - jnp.log(probability)
-        figures = {"entropy": entropy(policy).mean(), "update size": (jnp.exp(change) - 1.0 - change).mean()}
+        figures = {
+            "entropy": entropy(policy).mean(),
+            "update size": (jnp.exp(change) - 1.0 - change).mean(),
+            "y entropy": entropy(logits).mean(),
+            "y spread": jnp.sqrt(_flat(y).var(axis=0).mean()),
+            "clipped": (optax.global_norm(gradients) > self.settings.max_gradient_norm).astype(jnp.float32),
+        }
         return LpgAgent(theta, state), figures, (policy, logits, more, target)
 
 

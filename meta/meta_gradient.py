@@ -2,17 +2,17 @@
 
 Agents live on between meta-steps. In a meta-step, each agent makes K updates by the rule, then acts once more; the
 rule's gradient is that of the policy-gradient loss of these last rollouts, averaged over agents (advantages come from
-the agent's own critic, which learns beside it). The window is truncated: what comes after K updates is not seen, nor is
-the end of a lifetime. The agents are vmapped in chunks inside one differentiated mean, so that a chunk's backward pass
-is a few large products; the devices share the chunks, whose results are averaged in a fixed order, so that the number
-of devices changes nothing.
+the agent's own critic, which learns beside it, and are normalized for each agent). The window is truncated: what comes
+after K updates is not seen, nor is the end of a lifetime. The agents are vmapped in chunks inside one differentiated
+mean, so that a chunk's backward pass is a few large products; the devices share the chunks, whose results are averaged
+in a fixed order, so that the number of devices changes nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -24,36 +24,12 @@ from jaxtyping import Array, Bool, Float32, Int32
 
 from ..envs.rollout import Episodes, WorkerStates, evaluate, rollout, start
 from ..programs.policies import entropy, log_probability
-from .advantages import generalized_advantages
-from .agents import agent_for
+from .critic import Critic, CriticState, Estimates
+from .hypers import log_uniform
 from .life_figures import LastRollout, LifeFigure
 from .lifetime import Clock
 from .lpg_learner import LpgAgent, LpgLearner
-
-
-@dataclass(frozen=True)
-class MetaSettings:
-    """Settings of the meta-gradient; the defaults are the public ones.
-
-    Attributes:
-        updates: K, the updates of an agent in a meta-step.
-        gae_lambda: lambda of the last rollouts' advantages.
-        critic_rate: learning rate of the critics (Adam).
-        policy_entropy: weight of the policies' entropy, which is to stay high.
-        prediction_entropy: weight of the predictions' entropy.
-        action_size: weight of the mean square of the rule's pull on actions.
-        prediction_size: weight of the mean square of its logarithmic pull on predictions.
-        chunk: agents that are differentiated together on a device; this bounds memory.
-    """
-
-    updates: int = 5
-    gae_lambda: float = 0.95
-    critic_rate: float = 1e-2
-    policy_entropy: float = 5e-2
-    prediction_entropy: float = 1e-3
-    action_size: float = 5e-3
-    prediction_size: float = 1e-3
-    chunk: int = 4
+from .meta_settings import MetaSettings
 
 
 class Living(NamedTuple):
@@ -61,8 +37,9 @@ class Living(NamedTuple):
 
     Attributes:
         agent: parameters and optimizer.
-        critic: parameters of the value function.
-        critic_state: state of the critic's optimizer.
+        rate: the agent's learning rate.
+        critic: its value function.
+        moments: state of Adam on its share of the meta-gradient; empty where shares are averaged as they are.
         workers: states of the agents' environments.
         level: parameters of the environment.
         clock: updates done and to do.
@@ -70,8 +47,9 @@ class Living(NamedTuple):
     """
 
     agent: LpgAgent
-    critic: Any
-    critic_state: Any
+    rate: Float32[Array, ""]
+    critic: CriticState
+    moments: Any
     workers: WorkerStates
     level: Any
     clock: Clock
@@ -101,6 +79,7 @@ class Seen(NamedTuple):
         sound: whether its parameters are finite.
         best: highest return of an episode of its life.
         figures: figures of its last rollout, by name.
+        signs: what tells whether all its parts do something; see `signs_of_life`.
     """
 
     episodes: Episodes
@@ -108,6 +87,7 @@ class Seen(NamedTuple):
     sound: Bool[Array, " agents"]
     best: Float32[Array, " agents"]
     figures: Mapping[str, Float32[Array, " agents"]]
+    signs: Mapping[str, Float32[Array, " agents"]]
 
 
 class MetaGradient:
@@ -115,38 +95,43 @@ class MetaGradient:
 
     Args:
         learner: the kind of agent.
-        rate: learning rate of the agents.
+        rates: least and greatest learning rate of an agent, drawn log-uniformly for each life.
         settings: settings of the meta-gradient.
+        chunk: agents that are differentiated together on a device; this bounds memory.
         devices: devices that share the chunks; all by default.
         figures: functions that compute `Seen.figures` from an agent's last rollout, by name.
+        rule: parameters of the shape of the rule's, where each agent's gradient gets Adam steps of its own.
     """
 
     def __init__(
         self,
         learner: LpgLearner,
-        rate: float,
+        rates: tuple[float, float],
         settings: MetaSettings,
+        chunk: int = 4,
         devices: list[Any] | None = None,
         figures: Mapping[str, LifeFigure] | None = None,
+        rule: Any = None,
     ) -> None:
         self._devices, self._figures = devices or jax.devices(), dict(figures or {})
-        self.learner, self.rate, self.settings = learner, rate, settings
-        own = learner.settings
-        self._critic = agent_for(learner.env, own.widths, own.activation, value=1)
-        self._optimizer = optax.adam(settings.critic_rate)
+        self.learner, self.rates, self.settings, self.chunk = learner, rates, settings, chunk
+        self.critic = Critic(learner, settings)
+        self._adam = optax.scale_by_adam() if settings.scale == "adam" else None
+        self._moments = self._adam.init(rule) if self._adam else ()
         self._step = jax.jit(self._shared_step, static_argnums=0)
         self.born = jax.jit(jax.vmap(self._born))
         self.judged = jax.jit(self._judged, static_argnames="episodes")
 
     def _born(self, key: Any, level: Any, total: Any) -> Living:
         """Return a newborn, whose life is a whole number of meta-steps: `total` updates, rounded up."""
-        first, second, begin = jax.random.split(key, 3)
+        first, second, begin, pace = jax.random.split(key, 4)
         total = -(-total // self.settings.updates) * self.settings.updates  # whole meta-steps
         agent = self.learner.init(first)
-        critic = self._critic.init(second, self.learner.example())
+        critic = self.critic.init(second)
+        rate = log_uniform(pace, *self.rates)
         workers = start(self.learner.env, level, begin, self.learner.workers)
         clock = Clock(jnp.int32(0), total)
-        return Living(agent, critic, self._optimizer.init(critic), workers, level, clock, jnp.float32(-jnp.inf))
+        return Living(agent, rate, critic, self._moments, workers, level, clock, jnp.float32(-jnp.inf))
 
     def _judged(self, living: Living, which: Bool[Array, " agents"], key: Any, episodes: int) -> Array:
         """Return the mean return of whole episodes by the policies of some agents, NaN for the others."""
@@ -158,69 +143,67 @@ class MetaGradient:
         rows = (living.agent, living.level, jax.random.split(key, len(which)))
         return jax.lax.map(lambda x: jax.lax.cond(x[0], judged, lambda _: jnp.float32(jnp.nan), x[1]), (which, rows))
 
-    def _value(self, critic: Any, observation: Array) -> Array:
-        outputs: Any = self._critic.apply(critic, observation)
-        return outputs["value"][..., 0]
-
     def _live(self, rule: Any, living: Living, key: Any) -> tuple[Array, tuple[Living, Seen]]:
         """Return an agent's share of the meta-loss, the agent afterwards, and what was seen in all its rollouts."""
         settings, learner = self.settings, self.learner
 
-        def act(agent: LpgAgent, workers: WorkerStates, key: Any, value: Any = None) -> Any:
+        def act(agent: LpgAgent, critic: CriticState | None, workers: WorkerStates, key: Any) -> Any:
+            """Act once; with a critic, it learns from that."""
             still = jax.tree.map(jax.lax.stop_gradient, agent)  # actions are samples: nothing flows through them
+            value = functools.partial(self.critic.value, critic) if critic is not None else None
             moved = rollout(learner.env, living.level, learner.policy(still), workers, key, learner.steps, value)
-            return jax.tree.map(jax.lax.stop_gradient, moved)
+            workers, seen, ended = jax.tree.map(jax.lax.stop_gradient, moved)
+            critic, said = self.critic.learn(critic, seen, workers.observation) if critic is not None else (None, None)
+            return workers, seen, ended, critic, said
 
         def update(carry: Any, i: Array) -> Any:
-            agent, workers = carry
-            workers, seen, ended = act(agent, workers, jax.random.fold_in(key, i))
+            agent, critic, workers = carry
+            own = critic if settings.critic == "every-rollout" else None
+            workers, seen, ended, learned, _ = act(agent, own, workers, jax.random.fold_in(key, i))
             clock = Clock(living.clock.done + i, living.clock.total)
-            agent, _, (policy, logits, more, target) = learner.learn(
-                agent, rule, self.rate, seen, workers.observation, clock
+            agent, figures, (policy, logits, more, target) = learner.learn(
+                agent, rule, living.rate, seen, workers.observation, clock
             )
-            regular = (
-                settings.action_size * jnp.square(more).mean()
-                + settings.prediction_size * jnp.square(jnp.log(target + 1e-8)).mean()
-                - settings.policy_entropy * entropy(policy).mean()
-                - settings.prediction_entropy * entropy(logits).mean()
+            penalty = (
+                jnp.square(target).sum(axis=-1) if settings.penalty == "squares" else jnp.square(jnp.log(target + 1e-8))
             )
-            return (agent, workers), (regular, ended)
+            regular = jnp.stack(
+                [
+                    settings.action_size * jnp.square(more).mean(),
+                    settings.prediction_size * penalty.mean(),
+                    -settings.policy_entropy * entropy(policy).mean(),
+                    -settings.prediction_entropy * entropy(logits).mean(),
+                ]
+            )
+            return (agent, critic if learned is None else learned, workers), (regular, ended, figures)
 
-        (agent, workers), (regular, ended) = jax.lax.scan(
-            update, (living.agent, living.workers), jnp.arange(settings.updates)
+        (agent, critic, workers), (regular, ended, figures) = jax.lax.scan(
+            update, (living.agent, living.critic, living.workers), jnp.arange(settings.updates)
         )
-        critic = living.critic
-        value = lambda observation: self._value(critic, observation)  # noqa: E731
-        workers, seen, last = act(agent, workers, jax.random.fold_in(key, settings.updates), value)
-        flat = seen.observation.reshape((-1, *seen.observation.shape[2:]))
-        values = value(flat).reshape(seen.reward.shape)
-        gamma = learner.settings.gamma
-        after = value(workers.observation)
-        advantages = jax.lax.stop_gradient(generalized_advantages(seen, values, after, gamma, settings.gae_lambda))
-        policy, _ = learner.outputs(agent.params, flat)
+        workers, seen, last, critic, said = act(agent, critic, workers, jax.random.fold_in(key, settings.updates))
+        advantages = said.advantages
+        if settings.normalize == "advantages":
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        policy, _ = learner.outputs(agent.params, seen.observation.reshape((-1, *seen.observation.shape[2:])))
         action = seen.extra.reshape((-1, *seen.extra.shape[2:]))
-        meta = -(log_probability(policy, action) * advantages.reshape(-1)).mean()
-        targets = jax.lax.stop_gradient(advantages + values).reshape(-1)
-        slope = jax.grad(lambda theta: jnp.square(self._value(theta, flat) - targets).mean())(critic)
-        change, critic_state = self._optimizer.update(slope, living.critic_state)
+        each = -log_probability(policy, action) * advantages.reshape(-1)
+        signs = signs_of_life(figures, each, regular, said)
         clock = Clock(living.clock.done + settings.updates, living.clock.total)
         # The next meta-step's gradient begins here: nothing flows on.
         agent = jax.tree.map(jax.lax.stop_gradient, agent)
-        critic = optax.apply_updates(critic, change)
         episodes = Episodes(
             ended.count.sum() + last.count, ended.returns.sum() + last.returns, jnp.maximum(ended.best.max(), last.best)
         )
         best = jnp.maximum(living.best, episodes.best)
-        lived = Living(agent, critic, critic_state, workers, living.level, clock, best)
-        sound = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((agent.params, critic))]).all()
+        lived = living._replace(agent=agent, critic=critic, workers=workers, clock=clock, best=best)
+        sound = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((agent.params, critic.params))]).all()
         # An agent that diverged makes room too, or its NaN would be in every gradient to come.
         over = (clock.done >= clock.total) | ~sound
-        figures = {}
-        if self._figures:
-            entropies = jax.lax.stop_gradient(entropy(policy)).reshape(seen.reward.shape)
-            own = LastRollout(advantages, values, seen.reward, entropies)
-            figures = {name: figure(own) for name, figure in self._figures.items()}
-        return meta + regular.mean(), (lived, Seen(episodes, over, sound, best, figures))
+        entropies = jax.lax.stop_gradient(entropy(policy)).reshape(seen.reward.shape)
+        rest = LastRollout(said.advantages, said.values, seen.reward, entropies)
+        kept = {name: figure(rest) for name, figure in self._figures.items()}
+        signs = jax.tree.map(jax.lax.stop_gradient, signs)
+        return each.mean() + regular.sum(axis=1).mean(), (lived, Seen(episodes, over, sound, best, kept, signs))
 
     def _live_anew(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Array, tuple[Living, Seen]]:
         """Do as `_live`, with a newborn agent if the place is vacant."""
@@ -228,6 +211,16 @@ class MetaGradient:
         fresh = self._born(born, newborn.level, newborn.total)
         living = jax.tree.map(lambda old, new: jnp.where(newborn.vacant, new, old), living, fresh)
         return self._live(rule, living, live)
+
+    def _own_steps(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Any, tuple[Living, Seen]]:
+        """Return an agent's gradient as a step of its own Adam; a gradient that is not finite makes none."""
+        assert self._adam is not None
+        gradient, (lived, seen) = jax.grad(self._live_anew, has_aux=True)(rule, living, newborn, key)
+        finite = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(gradient)]).all()
+        step, moments = self._adam.update(gradient, lived.moments)
+        moments = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moments, lived.moments)
+        step = jax.tree.map(lambda x: jnp.where(finite, x, 0.0), step)
+        return step, (lived._replace(moments=moments), seen)
 
     def step(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Any, Living, Seen]:
         """Return the rule's gradient, the agents after a meta-step, and what was seen of them.
@@ -241,7 +234,7 @@ class MetaGradient:
             key: consumed.
         """
         count = len(newborn.vacant)
-        chunks = count // math.gcd(count, self.settings.chunk)
+        chunks = count // math.gcd(count, self.chunk)
         mesh = Mesh(np.array(self._devices[: math.gcd(chunks, len(self._devices))]), ("agents",))
         keys = jax.random.key_data(jax.random.split(key, count))
         # Always placed in the same way, since a new placement would compile again.
@@ -251,16 +244,25 @@ class MetaGradient:
 
     def _shared_step(self, mesh: Mesh, rule: Any, living: Living, newborn: Newborn, keys: Any) -> Any:
         count = len(keys)
-        size = math.gcd(count, self.settings.chunk)
+        size = math.gcd(count, self.chunk)
         chunks = count // size
 
         def loss(rule: Any, living: Living, newborn: Newborn, keys: Any) -> Any:
             losses, rest = jax.vmap(self._live_anew, (None, 0, 0, 0))(rule, living, newborn, keys)
             return losses.mean(), rest
 
+        def together(rule: Any, living: Living, newborn: Newborn, keys: Any) -> Any:
+            return jax.grad(loss, has_aux=True)(rule, living, newborn, keys)
+
+        def apart(rule: Any, living: Living, newborn: Newborn, keys: Any) -> Any:
+            gradients, rest = jax.vmap(self._own_steps, (None, 0, 0, 0))(rule, living, newborn, keys)
+            return jax.tree.map(lambda x: x.mean(axis=0), gradients), rest
+
+        gradient = apart if self._adam else together
+
         def share(rule: Any, parts: Any) -> Any:
             parts = jax.tree.map(lambda x: x.reshape((-1, size, *x.shape[1:])), parts)
-            gradients, rest = jax.lax.map(lambda part: jax.grad(loss, has_aux=True)(rule, *part), parts)
+            gradients, rest = jax.lax.map(lambda part: gradient(rule, *part), parts)
             return gradients, jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rest)
 
         spread = PartitionSpec("agents")
@@ -274,3 +276,27 @@ class MetaGradient:
             return kept.sum(axis=0) / jnp.where(whole.any(), whole.sum(), jnp.nan)
 
         return jax.tree.map(mean, gradients), lived, seen
+
+
+def signs_of_life(
+    figures: Mapping[str, Float32[Array, " updates"]],
+    objective: Float32[Array, " samples"],
+    regular: Float32[Array, "updates terms"],
+    said: Estimates,
+) -> dict[str, Float32[Array, ""]]:
+    """Return what tells of an agent whether all parts do something in a meta-step.
+
+    Args:
+        figures: what the learner said of each update.
+        objective: the meta-objective of each sample of the last rollout.
+        regular: the regularizers of each update, weighted.
+        said: what the critic said of the last rollout.
+    """
+    means = {name: figures[name].mean() for name in ("entropy", "y entropy", "y spread", "clipped")}
+    return {
+        **means,
+        "target variance": said.targets.var(),
+        "unexplained variance": said.advantages.var(),
+        "objective": jnp.abs(objective).mean(),
+        "regularizers": jnp.abs(regular).sum(axis=1).mean(),
+    }

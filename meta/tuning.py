@@ -1,14 +1,14 @@
 """Tuning: all contestants try the same number of points of one quasi-random sequence, each over its own ranges.
 
-`settings` serves optimizers and agents alike; the rest of this module tunes optimizers on supervised tasks, by their
-losses on validation data. There the settings are tried by *successive halving* (Jamieson and Talwalkar 2016): all of
-them in short trainings, the better ones in whole trainings, the best of these with more seeds.
+`settings` and `successive_halving` (Jamieson and Talwalkar 2016) serve optimizers and agents alike; the rest of this
+module tunes optimizers on supervised tasks, by their losses on validation data: all settings are tried in short
+trainings, the better ones in whole trainings, the best of these with more seeds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -190,19 +190,44 @@ def tried(
 
     if trials <= BEST:
         return [trial(i, rows) for i, rows in enumerate(losses(everyone, range(1000, 1000 + seeds)))]
-    short = losses(everyone, first, max(1, task.steps // SHORT))[:, 0, 0]
-    whole = [int(i) for i in np.argsort(short, kind="stable")[: -(-trials // WHOLE)]]
-    known = dict(zip(whole, losses(whole, first), strict=True))
-    validation = np.array([known[i][0, 0] for i in whole])
-    with np.errstate(invalid="ignore"):
-        ratios = validation / short[whole]
-    usual = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
-    estimates = np.maximum(short * usual, np.min(validation))
-    best = [whole[int(i)] for i in np.argsort(validation, kind="stable")[: max(BEST // 2, -(-trials // BEST))]]
-    if seeds > 1:
-        for i, rows in zip(best, losses(best, range(1001, 1000 + seeds)), strict=True):
+    short: dict[int, float] = {}
+    known: dict[int, np.ndarray] = {}
+
+    def shortly(which: Sequence[int]) -> Sequence[float]:
+        short.update(zip(which, losses(which, first, max(1, task.steps // SHORT))[:, 0, 0], strict=True))
+        return [short[i] for i in which]
+
+    def wholly(which: Sequence[int]) -> Sequence[float]:
+        known.update(zip(which, losses(which, first), strict=True))
+        return [known[i][0, 0] for i in which]
+
+    def often(which: Sequence[int]) -> Sequence[float]:
+        for i, rows in zip(which, losses(which, range(1001, 1000 + seeds)), strict=True):
             known[i] = np.concatenate([known[i], rows])
+        return [known[i].mean(axis=0)[0] for i in which]
+
+    rounds = [(trials, shortly), (-(-trials // WHOLE), wholly), (max(BEST // 2, -(-trials // BEST)), often)]
+    successive_halving(rounds if seeds > 1 else rounds[:2])
+    validation = np.array([rows[0, 0] for rows in known.values()])
+    with np.errstate(invalid="ignore"):
+        ratios = validation / np.array([short[i] for i in known])
+    usual = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
+    least = np.min(validation)
     return [
-        trial(i, known[i]) if i in known else Tried(point, float(estimates[i]), float("nan"), 0)
+        trial(i, known[i]) if i in known else Tried(point, float(np.maximum(short[i] * usual, least)), float("nan"), 0)
         for i, point in enumerate(points)
     ]
+
+
+def successive_halving(rounds: Sequence[tuple[int, Callable[[Sequence[int]], Sequence[float]]]]) -> list[int]:
+    """Try settings in rounds, in each only the best of the one before; return the places of the last, the best first.
+
+    Args:
+        rounds: for each, how many settings are tried, and a function of their places to what they are worth, smaller is
+            better, NaN the worst. The first tries the settings from 0 on.
+    """
+    going = list(range(rounds[0][0]))
+    for count, worth in rounds:
+        going = going[:count]
+        going = [going[int(i)] for i in np.argsort(np.asarray(worth(going), float), kind="stable")]
+    return going

@@ -14,18 +14,22 @@ import jax.numpy as jnp
 from .policies import log_probability, log_ratio_of, widened
 
 
-def drift_features(ratio, log_ratio, advantage):
-    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A."""
+def drift_features(ratio, log_ratio, advantage, bound=0.0):
+    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A.
+
+    Each is clipped to [-bound, bound], as in LPO's original search, unless the bound is 0.
+    """
     four = jnp.stack([ratio - 1.0, jnp.square(ratio - 1.0), log_ratio, jnp.square(log_ratio)], axis=-1)
-    return jnp.concatenate([four, four * advantage[..., None]], axis=-1)
+    features = jnp.concatenate([four, four * advantage[..., None]], axis=-1)
+    return jnp.clip(features, -bound, bound) if bound else features
 
 
-def learned_drift(parameters, ratio, log_ratio, advantage, progress):
+def learned_drift(parameters, ratio, log_ratio, advantage, progress, bound=0.0):
     """LPO's drift; TA-LPO's where the network has 16 inputs: the eight, and the eight times `progress`.
 
     The network has no biases, so that drift and slope vanish at r = 1, and starts as PPO's drift with clip 0.2.
     """
-    x = drift_features(ratio, log_ratio, advantage)
+    x = drift_features(ratio, log_ratio, advantage, bound)
     if len(parameters["hidden"]) == 16:
         x = jnp.concatenate([x, x * jnp.asarray(progress)[..., None]], axis=-1)
     out = (jnp.tanh(x @ parameters["hidden"]) @ parameters["output"])[..., 0]

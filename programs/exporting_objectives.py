@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,22 +45,16 @@ def objective_source(objective: Objective) -> str:
         functions += [lpg.lpg_targets, lpg.lpg_loss, transforms.check_fields, transforms.lpg_gradient]
         arguments += ["gamma=0.99", "prediction_weight=0.5"]
         texts.append('ARRAYS = load_file(Path(__file__).with_suffix(".safetensors"))\n')
-        gradient = "lpg_gradient(ARRAYS, apply, gamma, prediction_weight)"
+        gradient = f"lpg_gradient(ARRAYS, apply, gamma, prediction_weight, masked={objective.masked})"
     else:
-        functions += [policies.log_ratio_of, drifts.drift_slope, drifts.drift_loss]
+        own, more, value = drift_source(objective)
+        texts += own
+        functions += [policies.log_ratio_of, *more, drifts.drift_slope, drifts.drift_loss]
         functions += [transforms.check_fields, transforms.drift_gradient]
         if program is not None:
             arguments += [f"{name}={value!r}" for name, value in program.hyperparameters]
-            source = update_source(program, "drift")
-            texts.append(source + "\n\n" + helpers_of([source]))
-            given = {"r": "ratio", "log_r": "log_ratio", "a": "advantage", "progress": "progress"}
-            words = [given[name] for name in reads(program)] + [name for name, _ in program.hyperparameters]
-            value = f"jnp.broadcast_to(drift({', '.join(words)})[0], ratio.shape)"
         else:
             imports = ["import base64", *imports]
-            functions[1:1] = [drifts.drift_features, drifts.learned_drift]
-            texts.append(weights_source(objective))
-            value = "learned_drift(ARRAYS, ratio, log_ratio, advantage, progress)"
         gradient = f"drift_gradient(lambda ratio, log_ratio, advantage, progress: {value}, apply)"
     functions += [transforms.check_batch, transforms.check_policy, transforms.refuse_wrappers, number]
     checks = [] if program is None else [f"number({name!r}, {name})" for name, _ in program.hyperparameters]
@@ -76,6 +70,28 @@ def objective_source(objective: Objective) -> str:
         inspect.getsource(transforms.adding),
     ]
     return format_source("\n\n".join(parts))
+
+
+def drift_source(
+    objective: Objective, numbers: Mapping[str, float] | None = None
+) -> tuple[list[str], list[Callable[..., Any]], str]:
+    """Return what a drift is made of in a module: source texts, functions, and an expression for the drift.
+
+    The expression is of `ratio`, `log_ratio`, `advantage`, `progress` and a program's hyperparameters.
+
+    Args:
+        objective: the drift.
+        numbers: values that stand in the expression instead of hyperparameters.
+    """
+    program = objective.program
+    if program is None:
+        value = f"learned_drift(ARRAYS, ratio, log_ratio, advantage, progress, {objective.input_bound!r})"
+        return [weights_source(objective)], [drifts.drift_features, drifts.learned_drift], value
+    source = update_source(program, "drift")
+    given = {"r": "ratio", "log_r": "log_ratio", "a": "advantage", "progress": "progress"}
+    own = [repr(numbers[name]) if numbers else name for name, _ in program.hyperparameters]
+    words = [given[name] for name in reads(program)] + own
+    return [source + "\n\n" + helpers_of([source])], [], f"jnp.broadcast_to(drift({', '.join(words)})[0], ratio.shape)"
 
 
 _USE = {

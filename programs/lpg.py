@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from .policies import log_probability, widened
 
 
-def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total):
+def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total, masked=False):
     """What the rule wants: how much more of each action, (time, workers), and predictions (time, workers, classes).
 
     Args:
@@ -27,6 +27,8 @@ def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progres
         y_last: of the observations after the rollout, (workers, classes).
         progress: n / N, the share of the lifetime that is over; read by nets with two more inputs, as is
         total: N, updates of the lifetime, of which they see the logarithm.
+        masked: whether the embedding of y after an episode's end is zero, as published; else it is the next episode's
+            first.
     """
     size = parameters["hidden"].shape[0]
     embedded = jax.nn.relu(jnp.concatenate([y, y_last[None]]) @ parameters["embed"] + parameters["embed_bias"])
@@ -34,7 +36,8 @@ def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progres
     columns = [reward, ended, jnp.full_like(reward, gamma), probability]
     if parameters["input"].shape[0] == 6 + 2 * embedded.shape[-1]:
         columns += [jnp.full_like(reward, progress), jnp.full_like(reward, jnp.log(total))]
-    x = jnp.concatenate([jnp.stack(columns, axis=-1), embedded[:-1], embedded[1:]], axis=-1)
+    after = embedded[1:] * (1.0 - ended)[..., None] if masked else embedded[1:]
+    x = jnp.concatenate([jnp.stack(columns, axis=-1), embedded[:-1], after], axis=-1)
     driven = x @ parameters["input"] + parameters["input_bias"]
 
     def step(h, row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import html
 import math
@@ -146,6 +147,16 @@ class Objective:
             return "progress" in self.program.inputs
         return _timed_shapes(self.kind, self.arrays)[1]
 
+    @property
+    def masked(self) -> bool:
+        """Whether an LPG net does not see y after an episode's end; files that do not say so were found without."""
+        return bool(self.agent.get("mask_ends", False))
+
+    @property
+    def input_bound(self) -> float:
+        """What the inputs of a learned drift are clipped to; 0 for none, as in files that do not say so."""
+        return float(self.agent.get("input_bound", 0.0))
+
     def digest(self) -> str:
         """Return a hash of the network's arrays, 32 hexadecimal digits."""
         whole = hashlib.blake2b(digest_size=16)
@@ -173,7 +184,9 @@ class Objective:
 
         if self.kind != "drift":
             raise RulesmithError(f"{self.name} is a rule of kind {self.kind!r}, not a drift")
-        return drift_function(self.program, hyperparameters) if self.program is not None else learned_drift
+        if self.program is not None:
+            return drift_function(self.program, hyperparameters)
+        return functools.partial(learned_drift, bound=self.input_bound)
 
     def to_optax(
         self,
@@ -215,7 +228,7 @@ class Objective:
             for name, value in hyperparameters.items():
                 number(name, value)
             if self.kind == "lpg":
-                gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight)
+                gradient = lpg_gradient(self.arrays, apply, gamma, prediction_weight, self.masked)
             else:
                 drift, arrays = self.drift(**hyperparameters), self.arrays
                 gradient = drift_gradient(lambda *x: drift(arrays, *x), apply)

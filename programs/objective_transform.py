@@ -126,7 +126,7 @@ def drift_gradient(drift, apply):
     return gradient_of
 
 
-def lpg_gradient(parameters, apply, gamma, prediction_weight):
+def lpg_gradient(parameters, apply, gamma, prediction_weight, masked=False):
     """Return the gradient that LPG's targets ask for, as `adding` takes it.
 
     Args:
@@ -134,6 +134,7 @@ def lpg_gradient(parameters, apply, gamma, prediction_weight):
         apply: function of (params, observations) to (the policy, logits of y).
         gamma: discount.
         prediction_weight: alpha_y.
+        masked: see `lpg_targets`.
     """
     number("gamma", gamma, 0.0, 1.0 + 1e-9)
     number("prediction_weight", prediction_weight, 0.0)
@@ -155,7 +156,7 @@ def lpg_gradient(parameters, apply, gamma, prediction_weight):
         probability = jnp.exp(log_probability(policy, action)).reshape(reward.shape)
         y = jax.nn.softmax(widened(logits)).reshape((*reward.shape, -1))
         y_last = jax.nn.softmax(widened(apply(params, batch["last_observation"])[1]))
-        wanted = lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total)
+        wanted = lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total, masked)
         more, target = map(flat, wanted)
 
         def loss(params):

@@ -272,8 +272,9 @@ def compare(
 ) -> Comparison:
     """Compare rules, all tuned alike: optimizers on `tasks` against AdamW, objectives in each `env` against PPO.
 
-    Each contestant gets the same number of settings of one quasi-random sequence on each task, tried with three seeds;
-    its best is run on seeds that the tuning has not seen. Verdicts are kept in the user's cache as they come, so a
+    Each contestant gets the same number of settings of one quasi-random sequence on each task, tried by successive
+    halving; agents get more where the best lies at the end of a range. The best is run on seeds that the tuning has not
+    seen. Verdicts are kept in the user's cache as they come, so a
     comparison that was stopped goes on when it is called again, and nothing is judged twice.
 
     Args:

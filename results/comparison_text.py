@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .comparison import Comparison, result_words
 from .layout import careful, table
-from .objective_comparison import ObjectiveComparison
+from .objective_comparison import LEAD, ObjectiveComparison
 from .optimizer_comparison import PROFILE, OptimizerComparison
 
 
@@ -61,15 +61,31 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
 def _of_objectives(found: ObjectiveComparison) -> list[Table | Text]:
     agent = ", ".join(f"{name} {value}" for name, value in found.agent.items()) or "the reference settings"
     note = (
-        f"{found.seeds} seeds each, after {found.trials} settings tried of every rule on every task; agents: {agent}.\n"
+        f"{found.seeds} seeds each, after {found.trials} settings tried of every rule on every task, and more where "
+        f"the best was at the end of a range; agents: {agent}.\n"
+        f"A task tells where PPO is {LEAD:g} standard errors above random; the others are in the first tables only.\n"
         "Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean return."
     )
 
     def as_good(name: str) -> str:
-        return f"{(found.scores(name) >= 1.0 - 1e-9).mean():.0%} of runs"
+        return f"{(found.scores(name, found.claimed) >= 1.0 - 1e-9).mean():.0%} of runs"
 
     overall = _overall(found, "rule", {"at least as good as PPO in": as_good}, of_baseline=True)
-    return [_results(found, {"steps": "{:,.0f}", "random": "{:.2f}"}, 2), overall, Text(note)]
+    return [_results(found, {"steps": "{:,.0f}", "random": "{:.2f}"}, 2), _tuned(found), overall, Text(note)]
+
+
+def _tuned(found: ObjectiveComparison) -> Table:
+    """Return the best learning rates by task, and the ranges that they were sought in; said where at the end of one."""
+    names = found.contestants
+    rows = table("best learning rate", *names)
+    for i, (env, steps) in enumerate(found.tasks):
+        cells = []
+        for verdict in (found.verdicts[name][i] for name in names):
+            low, high = verdict.ranges["learning_rate"]
+            edge = ", at the end" if "learning_rate" in verdict.at_edge else ""
+            cells.append(f"{verdict.setting['learning_rate']:.3g} of {low:.3g} to {high:.3g}{edge}")
+        rows.add_row(f"{env}, {steps:,.0f} steps", *cells)
+    return rows
 
 
 def _results(found: Comparison, numbers: Mapping[str, str], decimals: int) -> Table:

@@ -7,6 +7,7 @@ import shlex
 import threading
 import time
 from abc import abstractmethod
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from ..search.engine import Record
+from .layout import careful
+from .signs_of_life import LIFE_SIGNS, LONG, dead_parts, signs_words
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
@@ -30,7 +33,7 @@ class NotebookCell:
     def __init__(self) -> None:
         from IPython.display import display  # pyright: ignore[reportMissingImports]
 
-        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
 
     def __enter__(self) -> NotebookCell:
         return self
@@ -72,6 +75,9 @@ class Display:
         self.record: Record[Any, Any, Any, Any] | None = None
         self.shown = self.said = self.began
         self.doing, self.named = "starting", False
+        self.signs: dict[str, deque[float]] = {}
+        self.dead: dict[str, str] = {}
+        self.told: set[str] = set()
         self.over = threading.Event()
 
     def __enter__(self) -> Display:
@@ -131,6 +137,21 @@ class Display:
         if not self.minutes or self.searching is None:
             return ""
         return f", {(now - self.searching) / 60:.1f} of {self.minutes:g} minutes"
+
+    def see(self, record: Record[Any, Any, Any, Any]) -> None:
+        """Take in a step's signs of life; on a display of lines, tell at once of a part that has been dead for long."""
+        for sign in LIFE_SIGNS:
+            if sign.name in record.metrics:
+                self.signs.setdefault(sign.name, deque(maxlen=LONG)).append(record.metrics[sign.name])
+        dead = dead_parts(self.signs)
+        for part in dead.keys() - self.told if not self.live else ():
+            self._say(f"careful: {dead[part]}")
+        self.dead, self.told = dead, self.told | dead.keys()
+
+    def living(self) -> list[Any]:
+        """Return what a panel shows of the signs of life."""
+        words = signs_words(self.signs)
+        return [Text(f"signs of life: {words}"), *map(careful, self.dead.values())] if words else []
 
     def head(self, what: str, record: Record[Any, Any, Any, Any], now: float, seen: int, env_steps: int) -> str:
         """Return how far a search of agents has come: steps of its bound, time, time left, environment steps a second.

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..envs.gridworld import Level
+from ..envs.gridworld import FIVE, NINE, PUBLIC, Level
 from ..envs.gridworld.optimal import optimal_of_many
+from ..search.config_codec import names_of
 from ..search.curricula.scores import LEVEL_SCORES
 from ..search.level_store import LevelStore, LifeRow, lives_of
 from ..search.numerics import computing
@@ -35,9 +36,12 @@ def exact_regrets(store: LevelStore, lives: Sequence[LifeRow], most: int = COMPA
     known = [row for row in lives if row.returns is not None][-most:]
     marks = list(dict.fromkeys(row.mark for row in known))
     optimal: dict[str, float] = {}
+    public = names_of([store.fact("config")["levels"]])[0].startswith(PUBLIC)
+    moves = FIVE if public else NINE
     for members in _by_shape(store, marks).values():
         stacked: Any = jax.tree.map(lambda *leaves: np.stack(leaves), *(level for _, level in members))
-        optimal |= dict(zip((mark for mark, _ in members), np.asarray(optimal_of_many(stacked)).tolist(), strict=True))
+        returns = np.asarray(optimal_of_many(stacked, moves)).tolist()
+        optimal |= dict(zip((mark for mark, _ in members), returns, strict=True))
     kept = [row for row in known if row.mark in optimal]
     return Regrets(kept, np.array([optimal[row.mark] - (row.returns or 0.0) for row in kept]))
 

@@ -8,9 +8,10 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from ..envs.gridworld import DISTRIBUTIONS, GRID_NAMES, Level, level_file, pictures
+from ..envs.gridworld import DISTRIBUTIONS, FIVE, GRID_NAMES, NINE, PUBLIC, Level, level_file, pictures
 from ..envs.gridworld.levels import RANDOM, TABULAR
 from ..envs.gridworld.optimal import optimal_return, solvable
+from ..envs.registry import make
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import nearest
 from ..search.numerics import computing
@@ -34,6 +35,9 @@ def find_level(name: str, seed: int) -> Level:
 
     if name.endswith(".toml"):
         return level_file.read(Path(name))
+    if name.startswith(PUBLIC) and name.removeprefix(PUBLIC) in GRID_NAMES:
+        env = make(f"grid/{name}")
+        return jax.tree.map(np.asarray, env.draw(jax.random.key(seed)) if env.draw else env.params)
     if name in DISTRIBUTIONS:
         return jax.tree.map(np.asarray, DISTRIBUTIONS[name].draw(jax.random.key(seed)))
     if name not in GRID_NAMES:
@@ -70,7 +74,8 @@ def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> G
     level = find_level(name, seed)
     lines = []
     if (np.asarray(level.places)[np.asarray(level.exists)] >= 0).all():
-        lines.append(f"the optimal return is {optimal_return(level):.4f}, exactly")
+        best = optimal_return(level, FIVE if name.startswith(PUBLIC) else NINE)
+        lines.append(f"the optimal return is {best:.4f}, exactly")
     if not solvable(level):
         lines.append("no object with a positive reward can be reached")
     if png:

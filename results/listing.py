@@ -64,7 +64,8 @@ def check_environments(names: Sequence[str]) -> None:
     """Raise RulesmithError for a name that is no environment, no level's file and no import path."""
     known = listed()["environments"]
     for name in names:
-        if ":" not in name and not name.endswith(".toml") and name not in known:
+        listed_as = name.replace("grid/public-", "grid/", 1)
+        if ":" not in name and not name.endswith(".toml") and listed_as not in known:
             raise RulesmithError(f"no environment {name!r}{nearest(name, known)}; `rulesmith environments` lists them")
 
 

@@ -20,16 +20,19 @@ from ..meta.drift_learner import DriftSettings
 from ..meta.judging_objectives import (
     CLAIM_KEY,
     EPISODES,
+    ROUNDS,
     TUNING_KEY,
+    WIDENINGS,
+    WIDER,
     ObjectiveVerdict,
     agent_ranges,
     agent_settings,
     judge_objective,
 )
-from ..meta.learners import learner_for, settings_of, updates_for
+from ..meta.learners import PARTS_OF_RULES, learner_for, settings_of, updates_for
 from ..meta.lpg_learner import LpgSettings
 from ..meta.population import Population, use_cores
-from ..meta.tuning import TUNING_SEEDS, settings
+from ..meta.tuning import settings
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import unknown
 from ..programs.objective import Objective
@@ -39,8 +42,14 @@ from . import statistics
 from .comparison import Comparison, Judgement, check_names, finite_or, result_words, rule_meant
 from .verdicts import explained, verdict_mark
 
-AGENT_SETTINGS = sorted({field.name for made in (DriftSettings, LpgSettings) for field in fields(made)})
-"""Settings that agents of any kind have."""
+AGENT_SETTINGS = sorted(
+    {field.name for made in (DriftSettings, LpgSettings) for field in fields(made)} - PARTS_OF_RULES
+)
+"""Settings that agents of any kind have, but for those that are part of a rule."""
+
+
+LEAD = 5.0
+"""Standard errors by which tuned PPO must be above agents that learn nothing where a task is to tell something."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,11 +72,22 @@ class ObjectiveComparison(Comparison):
     agent: Mapping[str, Any]
 
     def task_facts(self) -> list[dict[str, Any]]:
-        """Return each task's environment, horizon in steps, and the mean return of agents that learned nothing."""
+        """Return each task's environment, horizon, mean return of agents that learned nothing, and whether it tells."""
+        rows = zip(self.tasks, self.random, self.learned(), strict=True)
         return [
-            {"environment": env, "steps": horizon, "random": random}
-            for (env, horizon), random in zip(self.tasks, self.random, strict=True)
+            {"environment": env, "steps": horizon, "random": random, "tells": "yes" if learned else "no"}
+            for (env, horizon), random, learned in rows
         ]
+
+    @property
+    def telling(self) -> Sequence[int]:
+        """Places of the tasks where PPO has learned something; see `learned`."""
+        return [i for i, learned in enumerate(self.learned()) if learned]
+
+    @property
+    def claimed(self) -> Sequence[int]:
+        """Places of the tasks that the figures are of: all only where none tells anything."""
+        return self.telling or range(len(self.tasks))
 
     @property
     def random(self) -> tuple[float, ...]:
@@ -92,33 +112,54 @@ class ObjectiveComparison(Comparison):
 
     def estimate(self, name: str, tasks: Sequence[int] | None = None) -> statistics.Estimate:
         """Return the interquartile mean of the scores, with its interval."""
-        return statistics.aggregate(self.scores(name, tasks))
+        return statistics.aggregate(self.scores(name, self.claimed if tasks is None else tasks))
 
     def improvement(self, name: str) -> statistics.Estimate:
         """Return the probability that an agent's return is higher than one of PPO's on the same task."""
-        return statistics.improvement(self.scores(name), self.scores(self.baseline))
+        return statistics.improvement(self.scores(name, self.claimed), self.scores(self.baseline, self.claimed))
+
+    def lead(self) -> list[float]:
+        """Return for each task how far PPO's mean return is above that of learning nothing, in standard errors."""
+        rows = []
+        for verdict in self.verdicts[self.baseline]:
+            mean, error = statistics.mean_and_error(verdict.results)
+            above, noise = mean - verdict.untrained, float(np.hypot(error, verdict.untrained_error))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                rows.append(float(np.nan_to_num(np.float64(above) / noise, nan=0.0)))
+        return rows
 
     def learned(self) -> list[bool]:
-        """Return for each task whether PPO's mean return is above that of learning nothing by four standard errors."""
-        rows = []
-        for verdict, low in zip(self.verdicts[self.baseline], self.random, strict=True):
-            mean, error = statistics.mean_and_error(verdict.results)
-            rows.append(bool(mean - low > 4 * error))
-        return rows
+        """Return for each task whether PPO is `LEAD` standard errors above learning nothing, so that it tells."""
+        return [lead >= LEAD for lead in self.lead()]
+
+    def at_edges(self) -> list[str]:
+        """Return where the best setting lies at the end of a range that was widened as often as it may be."""
+        found = []
+        for name, verdicts in self.verdicts.items():
+            for (env, steps), verdict in zip(self.tasks, verdicts, strict=True):
+                for label in verdict.at_edge:
+                    low, high = verdict.ranges[label]
+                    where = f"{env} at {steps:,.0f} steps"
+                    found.append(f"{name}'s {label} {verdict.setting[label]:.3g} of {low:.3g} to {high:.3g} in {where}")
+        return found
 
     def warnings(self) -> list[str]:
         """See `Comparison.warnings`."""
         found = []
-        for i, ((env, steps), learned) in enumerate(zip(self.tasks, self.learned(), strict=True)):
+        for i, ((env, steps), lead) in enumerate(zip(self.tasks, self.lead(), strict=True)):
             where, low = f"{env} at {steps:,.0f} steps", self.random[i]
-            if not learned:
-                why = "PPO learned nothing that stands out from noise, so scores say little; give a longer --horizon"
-                found.append(f"in {where} {why}")
+            if not lead >= LEAD:
+                why = "PPO learned nothing that stands out from noise, so scores say little"
+                out = "it is left out of the figures over all tasks" if self.telling else "give a longer --horizon"
+                found.append(f"in {where} {why} ({lead:.1f} standard errors above random, {LEAD:g} are needed); {out}")
             for name, verdicts in self.verdicts.items():
                 mean, error = statistics.mean_and_error(verdicts[i].results)
                 if mean + 2 * error < low:
                     nothing = f"below agents that learn nothing ({mean:.2f}, and {low:.2f})"
                     found.append(f"in {where} {name} is {nothing}")
+        if edges := self.at_edges():
+            told = "the best setting lies at the end of what was tried, and a better one may lie beyond"
+            found.append(f"{told}: {'; '.join(edges)}")
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,6 +175,8 @@ class ObjectiveComparison(Comparison):
                         "horizon": horizon,
                         "setting": verdict.setting,
                         "tuning": verdict.tuning,
+                        "ranges": verdict.ranges,
+                        "at_edge": verdict.at_edge,
                         "returns": verdict.results,
                         "scores": row.tolist(),
                         "curve": verdict.curve,
@@ -145,6 +188,7 @@ class ObjectiveComparison(Comparison):
         return {
             "baseline": self.baseline,
             "random": list(self.random),
+            "tells": self.learned(),
             "warnings": self.warnings(),
             "agent": dict(self.agent),
             "trials": self.trials,
@@ -189,7 +233,8 @@ class ObjectiveContest:
         self._trials, self._seeds, self._workers = trials, seeds, workers
         self._rules = _with_baselines([_objective_meant(given) for given in rules])
         check_names([rule.name for rule in self._rules], "rules")
-        self._agent = agent or next((dict(rule.agent) for rule in self._rules if rule.arrays), {})
+        found = next((rule.agent for rule in self._rules if rule.arrays), {})
+        self._agent = agent or {name: value for name, value in found.items() if name not in PARTS_OF_RULES}
         for name in self._agent:
             if name not in AGENT_SETTINGS:
                 raise unknown("setting of agents", name, AGENT_SETTINGS)
@@ -215,9 +260,9 @@ class ObjectiveContest:
             for rule in self._rules:
                 own = agent_settings(rule, self._agent)
                 learner = learner_for(env, rule, own)  # raises if the rule does not suit the environment
-                tried = settings(agent_ranges(rule.kind, env), self._trials)
+                tried = settings(agent_ranges(learner, rule.kind), self._trials)
                 what = (*content, *_objective_content(rule), repr(learner.settings), tried)
-                how = (self._seeds, TUNING_SEEDS, TUNING_KEY, CLAIM_KEY, EPISODES)
+                how = (self._seeds, ROUNDS, WIDENINGS, WIDER, TUNING_KEY, CLAIM_KEY, EPISODES)
                 for i, horizon in enumerate(self._horizons):
                     mark = verdict_mark(ObjectiveVerdict, packages, name, horizon, *what, *how)
                     label = f"{name}, {horizon:,.0f} steps: {rule.name}"
@@ -270,7 +315,7 @@ def _objective_meant(given: Any) -> Objective:
 
 def _with_baselines(rules: Sequence[Objective]) -> list[Objective]:
     """Return the rules, each once, and the baselines that are not among them."""
-    names = [ObjectiveComparison.baseline, *(["a2c"] if any(rule.kind == "lpg" for rule in rules) else [])]
+    names = [ObjectiveComparison.baseline, *(["a2c", "a2c-sgd"] if any(rule.kind == "lpg" for rule in rules) else [])]
     found: dict[str, Objective] = {}
     for rule in (*rules, *map(rule_file.find_objective, names)):
         found.setdefault(hash_of(rule.name, sorted(rule.agent.items()), *_objective_content(rule)), rule)

@@ -34,6 +34,7 @@ from .store import Store
 Config = TypeVar("Config")
 
 _MAY_BE_ZERO = {"seed", "rounds", "memory", "replay", "staleness", "edit", "entropy", "cost"}
+_MAY_BE_ZERO |= {"policy_entropy", "prediction_entropy", "action_size", "prediction_size"}
 """Names of the numbers of configs that may be 0; others must be above."""
 _PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax")
 

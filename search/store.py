@@ -32,7 +32,7 @@ _Kind = TypeVar("_Kind", bound="Store")
 FILE = "run.sqlite"
 _LOCK = "run.lock"
 _APPLICATION = 0x52534D31
-_VERSION = 6
+_VERSION = 7
 """The version of stores."""
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;

@@ -18,6 +18,8 @@ from .level import Level
 
 FOUR = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)], np.int32)
 """Up, down, left, right."""
+FIVE = np.array([*FOUR, (0, 0)], np.int32)
+"""Up, down, left, right, and staying: the moves of the public code."""
 NINE = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], np.int32)
 """To each neighbouring cell, and staying."""
 
@@ -83,6 +85,12 @@ def _planes(state: GridState, level: Level) -> Array:
     return jnp.concatenate(planes, axis=1).astype(jnp.float32).reshape(board, board, -1)
 
 
+def moves_of(env: Environment) -> np.ndarray:
+    """Return the moves of an environment of levels."""
+    assert isinstance(env.actions, Discrete)
+    return next(moves for moves in (FOUR, FIVE, NINE) if len(moves) == env.actions.count)
+
+
 def environment_of(
     name: str, level: Level, *, tabular: bool, max_steps: int, draw: Any = None, moves: np.ndarray = NINE
 ) -> Environment:
@@ -94,7 +102,7 @@ def environment_of(
         tabular: whether observations are numbers of states, for which objects need fixed places; else they are images.
         max_steps: an upper bound on the length of each level's episodes.
         draw: function of a key to a level.
-        moves: `FOUR` or `NINE`.
+        moves: `FOUR`, `FIVE` or `NINE`.
     """
     board, objects = len(level.walls), len(level.rewards)
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from .dynamics import NINE
 from .level import Level, free_cells
 from .optimal import solvable
 
 
-def edited(key: Any, level: Level, edits: int = 5) -> Level:
+def edited(key: Any, level: Level, edits: int = 5, moves: np.ndarray = NINE) -> Level:
     """Return a level some random edits away: walls that come or go, objects and starts that move, rewards that change.
 
     The level's own size, its objects' number and its episodes' length stay. Objects keep to different free cells; an
@@ -21,6 +23,7 @@ def edited(key: Any, level: Level, edits: int = 5) -> Level:
         key: consumed.
         level: a tabular level.
         edits: how many edits are tried.
+        moves: the moves by which a reward must be reached.
     """
     own = _own_cells(level)
 
@@ -31,7 +34,7 @@ def edited(key: Any, level: Level, edits: int = 5) -> Level:
         )
         # A wall may only come or go within the level's own size.
         same_size = ~(changed.walls != level.walls).reshape(-1) | own
-        keep = same_size.all() & solvable(changed)
+        keep = same_size.all() & solvable(changed, moves)
         return jax.tree.map(lambda new, old: jnp.where(keep, new, old), changed, level), None
 
     return jax.lax.scan(once, jax.tree.map(jnp.asarray, level), jax.random.split(key, edits))[0]

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..environment import Environment
-from .dynamics import environment_of
+from ..environment import Discrete, Environment
+from .dynamics import FIVE, environment_of
 from .level import Level, Thing, free_cells, level_of
 
 _LONGER_WALL = [(row, 4) for row in range(9) if row not in (2, 6)]
@@ -167,9 +167,43 @@ DISTRIBUTIONS: dict[str, Distribution | Mazes] = {
 GRID_NAMES = (*TABULAR, *RANDOM, *DISTRIBUTIONS)
 
 
+PUBLIC = "public-"
+"""What the name of a level or a distribution begins with where details are those of the public code (Jackson et al.
+2023): five moves instead of nine, and episodes that always begin in the same cell."""
+
+
+def fixed_start(key: Any, level: Level) -> Level:
+    """Return a level whose episodes begin in one free cell without an object, drawn at random where none is fixed."""
+    cells = jnp.arange(level.walls.size)
+    taken = ((cells[:, None] == jnp.asarray(level.places)) & jnp.asarray(level.exists)).any(axis=1)
+    free = ~jnp.asarray(level.walls).reshape(-1)
+    room = jnp.where((free & ~taken).any(), free & ~taken, free)
+    drawn = jnp.argmax(jnp.where(room, jax.random.uniform(key, room.shape), -1.0)).astype(jnp.int32)
+    return level._replace(start=jnp.where(jnp.asarray(level.start) < 0, drawn, level.start))
+
+
+def _made_public(env: Environment, name: str, level: Level, draw: Any) -> Environment:
+    """Return an environment of levels with the details of the public code."""
+
+    def drawn(key: Any) -> Level:
+        first, second = jax.random.split(key)
+        return fixed_start(second, draw(first))
+
+    tabular = isinstance(env.observations, Discrete)
+    level = jax.tree.map(np.asarray, fixed_start(jax.random.key(0), level))
+    return environment_of(
+        name, level, tabular=tabular, max_steps=env.max_steps, draw=drawn if draw else None, moves=FIVE
+    )
+
+
 def make_grid(name: str) -> Environment:
-    """Return the environment of a named level or distribution."""
-    full = f"grid/{name}"
+    """Return the environment of a named level or distribution; see `PUBLIC` for what may come before the name."""
+    full, name = f"grid/{name}", name.removeprefix(PUBLIC)
+    env = _make_grid(full, name)
+    return _made_public(env, full, env.params, env.draw) if full == f"grid/{PUBLIC}{name}" else env
+
+
+def _make_grid(full: str, name: str) -> Environment:
     if name in DISTRIBUTIONS:
         distribution = DISTRIBUTIONS[name]
         bound = distribution.steps if isinstance(distribution.steps, int) else distribution.steps[1]

@@ -7,6 +7,7 @@ expectation over that is a 2 x 2 matrix for each object: a step needs no product
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -38,7 +39,7 @@ def optimal_values(level: Level, moves: np.ndarray = NINE) -> Float32[Array, "ce
 
     Args:
         level: a level whose objects have fixed places.
-        moves: `FOUR` or `NINE`.
+        moves: `FOUR`, `FIVE` or `NINE`.
     """
     board, count = len(level.walls), len(level.rewards)
     cells, sets = board * board, 2**count
@@ -71,12 +72,18 @@ def optimal(level: Level, moves: np.ndarray = NINE) -> Float32[Array, ""]:
     return (optimal_values(level, moves)[:, present] * starts(level)).sum() / starts(level).sum()
 
 
-optimal_of_many = jax.jit(lambda levels: jax.lax.map(optimal, levels))
-"""Function of stacked levels to their optimal returns, ``(levels,)``."""
+def optimal_of_many(levels: Level, moves: np.ndarray = NINE) -> Float32[Array, " levels"]:
+    """Return the optimal returns of stacked levels."""
+    return _optimal_of_many(tuple(map(tuple, moves.tolist())), levels)
 
 
-def optimal_return(level: Level) -> float:
-    """Return the exact optimal return of a level, with nine moves.
+@functools.partial(jax.jit, static_argnums=0)
+def _optimal_of_many(moves: tuple[tuple[int, int], ...], levels: Level) -> Array:
+    return jax.lax.map(lambda level: optimal(level, np.array(moves, np.int32)), levels)
+
+
+def optimal_return(level: Level, moves: np.ndarray = NINE) -> float:
+    """Return the exact optimal return of a level.
 
     Raises:
         RulesmithError: an object has no fixed place, so that there is no such value.
@@ -87,7 +94,7 @@ def optimal_return(level: Level) -> float:
             f"object {random[0]} appears on random cells, so the level has no exact optimal return; "
             "exact regret is for tabular levels"
         )
-    return float(optimal_of_many(jax.tree.map(lambda x: jnp.asarray(x)[None], level))[0])
+    return float(optimal_of_many(jax.tree.map(lambda x: jnp.asarray(x)[None], level), moves)[0])
 
 
 def starts(level: Level) -> Bool[Array, " cells"]:

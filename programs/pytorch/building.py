@@ -98,7 +98,7 @@ def loss_function(objective: Objective, hyperparameters: Mapping[str, Any]) -> C
 def network(objective: Objective) -> Callable[..., torch.Tensor]:
     """Return a network as a function of (ratio, log ratio, advantage, progress)."""
     arrays = {name: torch.tensor(array) for name, array in objective.arrays.items()}
-    return lambda *given: network_drift(arrays, *given)
+    return lambda *given: network_drift(arrays, *given, objective.input_bound)
 
 
 def written(program: Program, hyperparameters: Mapping[str, Any]) -> Callable[..., torch.Tensor]:

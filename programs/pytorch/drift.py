@@ -7,16 +7,20 @@ import math
 import torch
 
 
-def features(ratio, log_ratio, advantage):
-    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A."""
+def features(ratio, log_ratio, advantage, bound=0.0):
+    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A.
+
+    Each is clipped to [-bound, bound] unless the bound is 0.
+    """
     four = torch.stack([ratio - 1.0, torch.square(ratio - 1.0), log_ratio, torch.square(log_ratio)], dim=-1)
-    return torch.cat([four, four * advantage[..., None]], dim=-1)
+    eight = torch.cat([four, four * advantage[..., None]], dim=-1)
+    return torch.clamp(eight, -bound, bound) if bound else eight
 
 
-def network_drift(arrays, ratio, log_ratio, advantage, progress):
+def network_drift(arrays, ratio, log_ratio, advantage, progress, bound=0.0):
     """LPO's drift; TA-LPO's where the network has 16 inputs: the eight, and the eight times `progress`."""
     hidden, output = (arrays[name].to(ratio) for name in ("hidden", "output"))
-    x = features(ratio, log_ratio, advantage)
+    x = features(ratio, log_ratio, advantage, bound)
     if len(hidden) == 16:
         x = torch.cat([x, x * torch.as_tensor(progress).to(x)[..., None]], dim=-1)
     out = (torch.tanh(x @ hidden) @ output)[..., 0]

@@ -113,7 +113,7 @@ def loss_source(objective: Objective) -> str:
         imports = imports.replace("import math", "import base64\nimport math")
         source, title = weights_source(objective, "torch.frombuffer(bytearray({}), dtype=torch.float32)"), []
         helpers = "\n\n".join(map(inspect.getsource, (drift.features, drift.network_drift)))
-        value = "network_drift(ARRAYS, ratio, log_ratio, advantage, progress)"
+        value = f"network_drift(ARRAYS, ratio, log_ratio, advantage, progress, {objective.input_bound!r})"
     parts = [
         docstring(objective.name, objective.description, title, objective.provenance, objective.evidence),
         imports,

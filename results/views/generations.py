@@ -22,6 +22,7 @@ from .. import pictures
 from ..display import Display, sparkline
 from ..layout import careful, section, show, table, text_part
 from ..objective_reporting import objective_text
+from ..signs_of_life import LIFE_SIGNS, dead_parts, signs_in
 from . import Rows, View
 
 BELOW_RANDOM = "the agents that it trains are below random policies"
@@ -40,6 +41,7 @@ class GenerationDisplay(Display):
         self.centers.append(record.metrics["center"])
         self.env_steps += int(record.metrics["env_steps"])
         self.diverged += int(record.metrics["diverged"])
+        self.see(record)
 
     def _head(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         return self.head("generation", record, now, len(self.centers), self.env_steps)
@@ -69,6 +71,7 @@ class GenerationDisplay(Display):
             Text(sparkline(self.centers), style="cyan"),
             Text(f"return of the mean; {self._recent():.3f} over the last {min(20, len(self.centers))} generations"),
             Text(f"{self.diverged} candidates diverged"),
+            *self.living(),
         ]
         title = "return at the end of a lifetime (0 random, 1 tuned PPO)"
         return Panel(Group(*body), title=title, title_align="left", width=min(self.console.width, 110))
@@ -79,6 +82,8 @@ class GenerationDisplay(Display):
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
         if self._recent() < 0:
             show(self.console, careful(BELOW_RANDOM))
+        for part in self.living():
+            show(self.console, part)
         self.console.print(
             "\nThese returns are of the search's own environments, so no proof yet. Next:"
             f"\n  rulesmith show {self.quoted}\n  rulesmith export {self.quoted} -o my_objective.py",
@@ -141,9 +146,38 @@ def run_text(store: ArrayStore) -> Group:
         Text(sparkline(centers), style="cyan"),
         Text(f"first tenth {first:.3f}, last tenth {last:.3f}; each is noisy: lifetimes are drawn anew"),
         *([careful(BELOW_RANDOM)] if last < 0 else []),
+        *signs_text([metrics for _, metrics in rows]),
         Text(),
     ]
     return Group(*parts, objective_text(rule))
+
+
+def signs_text(rows: list[dict[str, Any]]) -> list[Any]:
+    """Return the signs of life of a run's steps for the terminal: early and late, and what has been dead for long."""
+    signs = signs_in(rows)
+    if not signs:
+        return []
+    shown = table("signs of life", "first tenth", "last tenth", right=("first tenth", "last tenth"))
+    for sign in LIFE_SIGNS:
+        if values := signs.get(sign.name):
+            tenth = max(1, len(values) // 10)
+            first, last = np.mean(values[:tenth]), np.mean(values[-tenth:])
+            shown.add_row(sign.title, format(first, sign.form), format(last, sign.form))
+    return [Text(), shown, *map(careful, dead_parts(signs).values())]
+
+
+def signs_curves(rows: list[dict[str, Any]]) -> list[Any]:
+    """Return the report's part on the signs of life: a figure each."""
+    signs = signs_in(rows)
+    if not signs:
+        return []
+    about = "Entropies are shares of the greatest; y between states is the deviation of its probabilities."
+    figures = [
+        pictures.curve(sign.title, {sign.title: pictures.smoothed(signs[sign.name])}, "step", sign.title)
+        for sign in LIFE_SIGNS
+        if sign.name in signs
+    ]
+    return [section("Whether all parts do something", about), *figures]
 
 
 def network_rows(store: ArrayStore) -> Rows:
@@ -177,6 +211,7 @@ def _parts(store: ArrayStore) -> list[Any]:
         text_part(run_text(store)),
         section("How it came about", "Returns at the end of lifetimes in the search's own environments."),
         pictures.curve("return by generation (0 random, 1 tuned PPO)", lines, "generation", "normalized return"),
+        *signs_curves(rows),
     ]
     if rule.kind == "drift":
         ppo = rule_file.find_objective("ppo-clip")

@@ -47,6 +47,7 @@ class CurriculumDisplay(Display):
         self.recent.extend(zip(record.scores.returns[over].tolist(), record.scores.yardstick[over].tolist()))
         self.lives += int(record.tasks.vacant.sum())
         self.first_lives += int(record.tasks.fresh.sum())
+        self.see(record)
         if "held_out" in record.metrics:
             self.probes.append(record.metrics["held_out"])
 
@@ -98,6 +99,7 @@ class CurriculumDisplay(Display):
                 "held-out levels: share of the optimal return that agents reach there (mean return where none is known)"
             ),
             Text(f"{self.diverged} agents diverged; return and regret are of the last {len(self.recent)} lives"),
+            *self.living(),
         ]
         return Panel(Group(*body), title="curriculum", title_align="left", width=min(self.console.width, 120))
 
@@ -109,6 +111,8 @@ class CurriculumDisplay(Display):
             with LevelStore.open(self.directory) as store:
                 for warning in _warnings(store, self.probes[-1]):
                     show(self.console, careful(warning))
+        for part in self.living():
+            show(self.console, part)
         self.console.print(
             "\nThe held-out levels are of the search's own distribution, so little proof yet. Next:"
             f"\n  rulesmith show {self.quoted}\n  rulesmith report {self.quoted}"
@@ -154,6 +158,7 @@ def run_text(store: LevelStore) -> Group:
             ),
         ]
         parts += [careful(warning) for warning in _warnings(store, probes[-1])]
+    parts += generations.signs_text([metrics for _, metrics in rows])
     found = correlations(store, lives)
     if found:
         shown = table("score", "rank correlation with the exact regret")
@@ -194,6 +199,7 @@ def _parts(store: LevelStore) -> list[Any]:
     parts: list[Any] = [section("What was searched and found"), text_part(run_text(store))]
     if store.held_out():
         parts += [section("How it came about"), figures.held_out_curve(store)]
+    parts += generations.signs_curves([metrics for _, metrics in store.steps()])
     if any(row.score is not None for row in lives):
         parts += [
             section("Which levels it chose", "Rewards green above 0, red below, deeper the larger they are."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...envs.environment import Discrete, Environment
-from ...envs.gridworld import DISTRIBUTIONS, Level
+from ...envs.gridworld import DISTRIBUTIONS, PUBLIC, Level
 from ...envs.gridworld.level_file import LARGEST, MOST
 from ...envs.registry import make
+from ...meta.meta_settings import MetaSettings
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest, unknown
 from ...programs.objective import Objective
@@ -21,16 +23,23 @@ from ..curricula.scores import LevelScore, every_figure, score_named
 from ..engine import Problem
 from ..level_store import LevelStore
 from ..method import Devices, Method, Parts, Preset, Setup
-from ..options import Levels, Settings, Updates
+from ..options import Levels, Multiples, Settings, Updates
 from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
-from ..starts import start_arrays
+from ..problems.return_scale import check_range
+from ..starts import settings_of_agents, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
 GENERAL_RULES = ("lpg", "ta-lpg")
-ANTAGONIST_TABLE_RATE, ANTAGONIST_NETWORK_RATE = 0.3, 3e-3
-"""Learning rates of an antagonist that is a drift: of tables of states (A2C reaches 0.87 of the optimal return within
-100 updates on `all`; 0.80 at a third of the rate, 0.78 at three times), and of networks."""
+ANTAGONIST_RATES = {
+    ("table", "adam"): 0.3,
+    ("table", "sgd"): 40.0,
+    ("network", "adam"): 3e-3,
+    ("network", "sgd"): 3e-2,
+}
+"""Learning rates of an antagonist that is a drift, by kind of agent and of its steps. On tables A2C by Adam reaches
+0.87 of the optimal return within 100 updates on `all`; 0.80 at a third of the rate, 0.78 at three times. Plain gradient
+steps on tables have the public rate."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,8 @@ class CurriculumSearch:
     Attributes:
         rule: What is searched: lpg (a recurrent net instead of a loss), or ta-lpg (which also knows how much time is
             left).
-        levels: Levels to live on: all, small, medium, large, mazes; a level's file (.toml); the import path of a
+        levels: Levels to live on: all, small, medium, large, mazes; these with public- before them for the details of
+            the public code (five moves, a fixed start); a level's file (.toml); the import path of a
             grid-world with a `draw` of its own, or such an Environment.
         score: Which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
             levels), frozen (those that the buffer was first filled with).
@@ -50,7 +60,10 @@ class CurriculumSearch:
         agents: Agents that live at once, each on a level of its own, for meta-gradient.
         episodes: Whole episodes that an agent's last policy is judged by.
         hidden: Units of the rule's recurrent net.
+        rates: Least and greatest learning rate of an agent, drawn log-uniformly for each life, as multiples of the
+            usual one (40 on tables of states, 0.003 on networks).
         agent: Settings of the agents that are not the usual ones, such as workers=16.
+        meta: How meta-gradients are taken.
         antagonist: The objective whose agents say what return is possible (for algorithmic regret): a2c, ppo-clip, a
             rule file.
         antagonist_seeds: Agents of the antagonist on each level.
@@ -71,7 +84,9 @@ class CurriculumSearch:
     agents: int = 512
     episodes: int = 16
     hidden: int = 256
+    rates: Multiples = (0.5, 10.0)
     agent: Settings = field(default_factory=dict)
+    meta: MetaSettings = MetaSettings()
     antagonist: str = "a2c"
     antagonist_seeds: int = 2
     replay: ReplaySettings = ReplaySettings()
@@ -138,8 +153,8 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     Raises:
         RulesmithError: they do not go together, or one is out of range; in one line.
     """
-    from ...meta.learners import hyper_for, learner_for
-    from ...meta.meta_gradient import MetaGradient, MetaSettings
+    from ...meta.learners import hyper_range, learner_for
+    from ...meta.meta_gradient import MetaGradient
     from ...meta.population import Population
     from ..problems.agents import AgentsProblem
     from ..problems.lifetimes import PairedProblem
@@ -150,13 +165,14 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     low, high = config.updates
     if not 1 <= low <= high:
         raise RulesmithError(f"lives of {low} to {high} updates: give 1 <= LOW <= HIGH")
+    check_range("rates", config.rates)
     env, score = environment_of_levels(config.levels), score_named(config.score)
     evolved = config.strategy != META_GRADIENT
     if score.figures and evolved:
         raise RulesmithError(f"--score {config.score} needs agents' critics, which only {META_GRADIENT} has")
     start = start_arrays(config.rule, config.hidden, config.seed)
-    learner = learner_for(env, Objective("search", "lpg", arrays=start), config.agent)
-    hyper = hyper_for(env, "lpg", None, 0.0)
+    learner = learner_for(env, Objective("search", "lpg", arrays=start), settings_of_agents("lpg", config.agent))
+    hypers = hyper_range(env, "lpg", None, config.rates, (0.0, 0.0))
     population = Population(learner, config.episodes)
     if evolved:
         if config.es.ranks != "pairwise" or config.es.population % 2:
@@ -164,16 +180,16 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
         strategy, slots = EvolutionStrategy(config.strategy, config.es, start), config.es.population // 2
     else:
         strategy, slots = MetaGradientDescent(start, config.learning_rate), config.agents
-    own = MetaSettings(chunk=config.chunk)
-    whole = 1 if evolved else own.updates
+    whole = 1 if evolved else config.meta.updates
     curriculum = LevelBuffer(draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
     yardstick = _yardstick(config, env, score)
     if evolved:
-        problem = PairedProblem(population, hyper, 1, yardstick)
+        problem = PairedProblem(population, hypers, 1, yardstick)
     else:
-        meta = MetaGradient(learner, hyper, own, figures=every_figure())
+        rates = (hypers.low, hypers.high)
+        meta = MetaGradient(learner, rates, config.meta, config.chunk, figures=every_figure(), rule=start)
         problem = AgentsProblem(meta, slots, config.episodes, yardstick)
-    held_out = HeldOut(env, population, hyper, high, config.held_out)
+    held_out = HeldOut(env, population, hypers.middle(), high, config.held_out)
 
     def probe(candidates: Any) -> float:
         import jax
@@ -194,7 +210,7 @@ def environment_of_levels(levels: str | Environment) -> Environment:
         env = make(levels)
         return replace(env, draw=lambda key: env.params)
     name = levels.name if isinstance(levels, Environment) else levels
-    if levels is name and ":" not in name and name not in DISTRIBUTIONS:
+    if levels is name and ":" not in name and name.removeprefix(PUBLIC) not in DISTRIBUTIONS:
         known = ", ".join(DISTRIBUTIONS)
         raise RulesmithError(
             f"no levels {name!r}{nearest(name, DISTRIBUTIONS)}; there are {known}, or module:environment"
@@ -215,14 +231,16 @@ def _edit_of(env: Environment) -> Callable[[Any, Any], Any] | None:
         return None
     import jax
 
+    from ...envs.gridworld.dynamics import moves_of
     from ...envs.gridworld.editing import edited
 
-    run = jax.jit(jax.vmap(edited))
+    run = jax.jit(jax.vmap(functools.partial(edited, moves=moves_of(env))))
     return lambda key, levels: run(jax.random.split(key, len(levels.steps)), levels)
 
 
 def _yardstick(config: CurriculumSearch, env: Environment, score: LevelScore) -> Any:
     """Return what the score needs to know of levels, or None."""
+    from ...envs.gridworld.dynamics import moves_of
     from ..problems.yardsticks import optimal_yardstick
 
     if score.yardstick == "optimal":
@@ -231,7 +249,7 @@ def _yardstick(config: CurriculumSearch, env: Environment, score: LevelScore) ->
                 f"--score {config.score}: {config.levels} has levels whose objects appear on random cells; the exact "
                 "optimal return is known for tabular ones only"
             )
-        return optimal_yardstick
+        return functools.partial(optimal_yardstick, moves=moves_of(env))
     return antagonist_of(config, env) if score.yardstick == "antagonist" else None
 
 
@@ -249,8 +267,10 @@ def antagonist_of(config: CurriculumSearch, env: Environment) -> Any:
     own = settings_of("lpg", config.agent)
     shared = {"workers": own.workers, "steps": own.steps}
     table = isinstance(env.observations, Discrete)
-    rate = (ANTAGONIST_TABLE_RATE if table else ANTAGONIST_NETWORK_RATE) if objective.kind == "drift" else None
     population = Population(learner_for(env, objective, shared), config.episodes)
+    rate = None
+    if objective.kind == "drift":
+        rate = ANTAGONIST_RATES["table" if table else "network", settings_of("drift", objective.agent).optimizer]
     most = max(config.held_out, config.es.population // 2 if config.strategy != META_GRADIENT else config.agents)
     return Antagonist(population, objective, hyper_for(env, objective.kind, rate, 0.01), config.antagonist_seeds, most)
 
@@ -294,7 +314,7 @@ def _rule(store: LevelStore) -> Objective:
         "lpg",
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=config["agent"],
+        agent=settings_of_agents("lpg", config["agent"]),
         provenance=provenance,
         evidence={f"{unit} on held-out levels, in the search": probes[-1][1]} if probes else {},
     )

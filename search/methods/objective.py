@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from ...envs.environment import Environment
 from ...envs.registry import make
-from ...programs import RulesmithError
+from ...meta.meta_settings import MetaSettings
+from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
 from ...programs.objective import Objective
 from ..array_store import ArrayStore
@@ -16,13 +20,13 @@ from ..config_codec import names_of
 from ..curricula.lifetimes import UniformLifetimes
 from ..curricula.renewed import RenewedLifetimes
 from ..method import Devices, Method, Parts, Preset, Setup
-from ..options import Environments, Settings, Steps
-from ..problems.return_scale import SMALL_AGENT, ReturnScale, check_horizon, scales_of
-from ..starts import start_arrays
+from ..options import Environments, Multiples, Settings, Steps, Weights
+from ..problems.return_scale import SMALL_AGENT, ReturnScale, check_horizon, check_range, scales_of
+from ..starts import settings_of_agents, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
-RULES = ("lpo", "ta-lpo", "lpg", "ta-lpg")
+RULES = ("lpo", "ta-lpo", "lpg", "ta-lpg", "numbers")
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class ObjectiveSearch:
 
     Attributes:
         rule: What is searched: lpo or ta-lpo (a learned drift in PPO's loop), lpg or ta-lpg (a learned update); the
-            rules that begin with ta- know how much time is left.
+            rules that begin with ta- know how much time is left. Or numbers: the hyperparameters of a drift program.
         environments: Environments to train agents in: names (`rulesmith environments` lists them), import paths of a
             rulesmith.Environment, or Environment objects.
         horizon: Shortest and longest lifetime of an agent, in environment steps, drawn log-uniformly.
@@ -39,10 +43,15 @@ class ObjectiveSearch:
             ta-lpg.
         each: Lifetimes of a candidate in each environment, a generation.
         episodes: Whole episodes that an agent's last policy is judged by.
+        init: The drift program whose numbers are searched, a published one or a rule file; they are few, so that
+            cma-es serves.
         hidden: Units of LPG's recurrent net.
-        entropy: Weight of the agents' entropy bonus (drifts).
+        rates: Least and greatest learning rate of an agent, drawn log-uniformly for each life, as multiples of the
+            usual one: tuned PPO's for drifts; for LPG 40 on tables of states, 0.003 on networks.
+        entropy: Least and greatest weight of the agents' entropy bonus, drawn log-uniformly for each life (drifts).
         agent: Settings of the agents that are not the usual ones, such as workers=16.
         es: The evolution strategy.
+        meta: How meta-gradients are taken.
         agents: Agents that live at once, for meta-gradient.
         learning_rate: Learning rate of meta-gradients (Adam; the public setting, for far longer runs, is 1e-4).
         seed: Seed of all the run's random numbers.
@@ -54,10 +63,13 @@ class ObjectiveSearch:
     strategy: str = "open-es"
     each: int = 1
     episodes: int = 16
+    init: str = "shaped-ppo"
     hidden: int = 256
-    entropy: float = 0.01
+    rates: Multiples = (0.5, 2.0)
+    entropy: Weights = (0.01, 0.01)
     agent: Settings = field(default_factory=dict)
     es: EsSettings = EsSettings()
+    meta: MetaSettings = MetaSettings()
     agents: int = 64
     learning_rate: float = 1e-3
     seed: int = 0
@@ -67,10 +79,25 @@ class ObjectiveSearch:
         """Kind of the rule: "drift" or "lpg"."""
         return "lpg" if self.rule.endswith("lpg") else "drift"
 
+    @property
+    def agent_settings(self) -> dict[str, Any]:
+        """Settings of the agents, those that are part of a rule among them."""
+        return dict(self.agent) if self.rule == "numbers" else settings_of_agents(self.kind, self.agent)
+
 
 def _preset(drift: ObjectiveSearch, lpg: ObjectiveSearch, minutes: float) -> Preset[ObjectiveSearch]:
     return Preset(drift, minutes, {"lpg": lpg, "ta-lpg": lpg})
 
+
+SEVERAL = (
+    "SpaceInvaders-MinAtar",
+    "Breakout-MinAtar",
+    "CartPole-v1",
+    "Acrobot-v1",
+    "Catch-bsuite",
+    "grid/small",
+)
+"""Environments that differ, so that a drift does not suit one only; each candidate lives in all of them."""
 
 PRESETS = {
     "demo": _preset(
@@ -84,6 +111,7 @@ PRESETS = {
             environments=("grid/small",),
             horizon=(1.28e4, 1.28e5),
             hidden=32,
+            rates=(0.5, 10.0),
             es=EsSettings(population=32, sigma=0.1, learning_rate=0.02, ranks="pairwise"),
             agents=32,
         ),
@@ -91,8 +119,9 @@ PRESETS = {
     ),
     "standard": _preset(
         ObjectiveSearch(
-            environments=("SpaceInvaders-MinAtar",),
+            environments=SEVERAL,
             horizon=(1e4, 6e4),
+            entropy=(3e-3, 3e-2),
             agent=SMALL_AGENT,
             es=EsSettings(population=32, sigma=0.03, learning_rate=0.01),
         ),
@@ -101,6 +130,7 @@ PRESETS = {
             horizon=(1.28e4, 3.2e5),
             each=2,
             hidden=64,
+            rates=(0.5, 10.0),
             es=EsSettings(population=64, sigma=0.1, learning_rate=0.01, ranks="pairwise"),
             agents=64,
         ),
@@ -110,17 +140,35 @@ PRESETS = {
         ObjectiveSearch(
             environments=("SpaceInvaders-MinAtar",),
             horizon=(1e7, 1e7),
+            rates=(1.0, 1.0),
             es=EsSettings(population=64, sigma=0.03, sigma_decay=0.99, learning_rate=0.03, learning_rate_decay=0.99),
         ),
         ObjectiveSearch(
             environments=("grid/all",),
             horizon=(1.28e4, 3.2e5),
+            rates=(0.5, 10.0),
             es=EsSettings(population=512, sigma=0.1, learning_rate=0.01, learning_rate_decay=0.999, ranks="pairwise"),
             agents=512,
         ),
         60.0 * 24 * 7,
     ),
 }
+
+
+def _searched(config: ObjectiveSearch) -> tuple[dict[str, np.ndarray], Objective, tuple[str, ...] | None]:
+    """Return the parameters that a search starts from, the objective that has them, and their names if it is a program.
+
+    Raises:
+        RulesmithError: there is no such program, or it has no numbers.
+    """
+    if config.rule != "numbers":
+        start = start_arrays(config.rule, config.hidden, config.seed)
+        return start, Objective("search", config.kind, arrays=start), None
+    found = rule_file.find_objective(config.init)
+    numbers = dict(found.program.hyperparameters) if found.program else {}
+    if not numbers:
+        raise RulesmithError(f"--init {config.init}: give a drift program with hyperparameters, such as shaped-ppo")
+    return {"numbers": np.array([*numbers.values()], np.float32)}, found, tuple(numbers)
 
 
 def _strategy(
@@ -138,12 +186,14 @@ def _strategy(
         raise RulesmithError("--environments: name at least one environment; `rulesmith environments` lists them")
     low, high = config.horizon
     check_horizon(config.horizon)
+    check_range("rates", config.rates)
+    if any(config.entropy):  # 0 is no bonus
+        check_range("entropy", config.entropy)
     environments = [make(env) for env in config.environments]
-    start = start_arrays(config.rule, config.hidden, config.seed)
-    objective = Objective("search", config.kind, arrays=start)
+    start, objective, names = _searched(config)
     for env in environments:
-        learner_for(env, objective, config.agent)
-    settings = settings_of(config.kind, config.agent)
+        learner_for(env, objective, config.agent_settings, names)
+    settings = settings_of(config.kind, config.agent_settings)
     horizons = [(updates_for(low, settings), updates_for(high, settings))] * len(environments)
     if config.strategy != META_GRADIENT:
         return environments, horizons, EvolutionStrategy(config.strategy, config.es, start)
@@ -168,22 +218,25 @@ def _problem(
     horizons: Sequence[tuple[int, int]],
 ) -> tuple[Any, Any]:
     """Return the problem and the curriculum of a config."""
-    from ...meta.learners import hyper_for, learner_for
-    from ...meta.meta_gradient import MetaGradient, MetaSettings
+    from ...meta.learners import hyper_range, learner_for
+    from ...meta.meta_gradient import MetaGradient
     from ...meta.population import Population
     from ..problems.agents import AgentsProblem
     from ..problems.lifetimes import LifetimeProblem
 
-    objective = Objective("search", config.kind, arrays=start_arrays(config.rule, config.hidden, config.seed))
-    learners = [learner_for(env, objective, config.agent) for env in environments]
-    rates = [scale.learning_rate if config.kind == "drift" else None for scale in scales]
-    hypers = [hyper_for(e, config.kind, rate, config.entropy) for e, rate in zip(environments, rates, strict=True)]
+    start, objective, names = _searched(config)
+    learners = [learner_for(env, objective, config.agent_settings, names) for env in environments]
+    usual = [scale.learning_rate if config.kind == "drift" else None for scale in scales]
+    hypers = [
+        hyper_range(env, config.kind, rate, config.rates, config.entropy)
+        for env, rate in zip(environments, usual, strict=True)
+    ]
     if config.strategy == META_GRADIENT:
-        meta = MetaGradient(learners[0], hypers[0], MetaSettings())
+        rates = (hypers[0].low, hypers[0].high)
+        meta = MetaGradient(learners[0], rates, config.meta, rule=start)
         problem = AgentsProblem(meta, config.agents, normalized=scales[0].normalized)
         return problem, RenewedLifetimes(environments[0], horizons[0], config.agents)
-    groups = config.es.population // 2 if config.es.ranks == "pairwise" else 1
-    curriculum = UniformLifetimes(tuple(environments), tuple(horizons), groups, config.each)
+    curriculum = UniformLifetimes(tuple(environments), tuple(horizons), config.es.groups, config.each)
     populations = [Population(learner, config.episodes) for learner in learners]
     return LifetimeProblem(populations, hypers, scales), curriculum
 
@@ -192,7 +245,8 @@ def _parts(config: ObjectiveSearch, setup: Setup) -> Parts:
     import jax
 
     environments, horizons, strategy = _strategy(config)
-    measured = (config.kind, config.agent, config.episodes, config.entropy, config.horizon[1])
+    weight = math.sqrt(config.entropy[0] * config.entropy[1])
+    measured = (config.kind, config.agent, config.episodes, weight, config.horizon[1])
     scales = scales_of(environments, setup, *measured)
     problem, curriculum = _problem(config, environments, scales, horizons)
     setup.status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")
@@ -204,14 +258,30 @@ def _rule(store: ArrayStore) -> Objective:
     provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
     provenance |= {"seed": config["seed"], "generations": step}
     provenance |= {"environments": list(names_of(config["environments"])), "horizon": list(config["horizon"])}
+    evidence = {"fitness in the search (0 random, 1 PPO)": dict(store.steps())[step]["center"]}
+    if config["rule"] == "numbers":
+        found = rule_file.find_objective(config["init"])
+        assert found.program is not None
+        names = (name for name, _ in found.program.hyperparameters)
+        numbers = dict(zip(names, arrays["numbers"].tolist(), strict=True))
+        return replace(
+            found,
+            name="found-numbers",
+            program=found.program.with_hyperparameters(numbers),
+            description=f"{found.name}, its numbers found by {config['strategy']}",
+            agent={**found.agent, **config["agent"]},
+            provenance={**provenance, "start": config["init"]},
+            evidence=evidence,
+        )
+    kind = "lpg" if config["rule"].endswith("lpg") else "drift"
     return Objective(
         f"found-{config['rule']}",
-        "lpg" if config["rule"].endswith("lpg") else "drift",
+        kind,
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=config["agent"],
+        agent=settings_of_agents(kind, config["agent"]),
         provenance=provenance,
-        evidence={"fitness in the search (0 random, 1 PPO)": dict(store.steps())[step]["center"]},
+        evidence=evidence,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from ..curricula.level_buffer import Given
 from ..curricula.scores import Lives
 from ..engine import Evaluation
+from .signs import signs_of
 from .yardsticks import Yardstick
 
 
@@ -50,6 +52,8 @@ class AgentsProblem:
 
         from ...meta.meta_gradient import Newborn
 
+        learner = self._meta.learner
+
         live, judge, measure = jax.random.split(key, 3)
         newborn = Newborn(tasks.vacant, tasks.level, tasks.updates)
         gradient, state, seen = self._meta.step(candidates, state, newborn, live)
@@ -80,5 +84,7 @@ class AgentsProblem:
             "env_steps": self._steps,
             "yardstick_steps": steps,
             "lifetimes_ended": int(seen.over.sum()),
+            **signs_of(seen.signs, learner.env, learner.settings.classes),
+            "rule_gradient": math.sqrt(sum(float(np.square(leaf).sum()) for leaf in jax.tree.leaves(gradient))),
         }
         return Evaluation(state, gradient, scores, metrics)

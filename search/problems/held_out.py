@@ -47,9 +47,10 @@ class HeldOut:
         self.levels = jax.tree.map(np.asarray, draw_of(env)(level, count))
         possible = np.nan
         if is_tabular(env):
+            from ...envs.gridworld.dynamics import moves_of
             from ...envs.gridworld.optimal import optimal_of_many
 
-            possible = float(optimal_of_many(self.levels).sum())
+            possible = float(optimal_of_many(self.levels, moves_of(env)).sum())
         self._possible = possible
         self.unit = "share of the optimal return" if np.isfinite(possible) else "mean return"
 

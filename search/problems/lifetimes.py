@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from ...meta.hypers import HyperRange
 from ..curricula.level_buffer import Given
 from ..curricula.lifetimes import Lifetimes
 from ..curricula.scores import Lives
 from ..engine import Evaluation
 from .return_scale import ReturnScale
+from .signs import signs_of
 from .yardsticks import Yardstick
 
 
@@ -23,25 +25,28 @@ class Returns(NamedTuple):
         candidates: ``(candidates, each)``; candidate i lives the lifetimes of group i mod groups.
         center: returns of the strategy's mean on the lifetimes of up to four groups, ``(tried * each)``.
         steps: environment steps in total.
+        signs: what tells whether all parts of the mean's agents do something, at the end of their lives,
+            ``(tried * each)`` each; see `signs_of`.
     """
 
     candidates: Float[np.ndarray, "candidates each"]
     center: Float[np.ndarray, " tried"]
     steps: int
+    signs: Mapping[str, Float[np.ndarray, " tried"]]
 
 
-def returns_of(population: Any, candidates: Any, hyper: Any, lifetimes: Lifetimes) -> Returns:
+def returns_of(population: Any, candidates: Any, hypers: HyperRange, lifetimes: Lifetimes) -> Returns:
     """Let every candidate train its agents; the last candidate is the strategy's mean.
 
     Args:
         population: a `Population`.
         candidates: stacked parameters, (candidates + 1, ...).
-        hyper: the agents' hyperparameters.
+        hypers: the agents' hyperparameters, drawn for each lifetime: all candidates of a group share them.
         lifetimes: the lifetimes, by group.
     """
     import jax
 
-    from ...meta.population import Trials, repeated
+    from ...meta.population import Trials
 
     count = len(jax.tree.leaves(candidates)[0]) - 1
     groups, each = lifetimes.updates.shape
@@ -54,12 +59,18 @@ def returns_of(population: Any, candidates: Any, hyper: Any, lifetimes: Lifetime
         lifetimes.updates[group, lifetime],
         lifetimes.keys[group, lifetime],
         jax.tree.map(lambda x: x[group, lifetime], lifetimes.params),
-        repeated(hyper, len(candidate)),
+        jax.tree.map(lambda x: x.reshape(groups, each)[group, lifetime], hypers.draw(lifetimes.keys.reshape(-1))),
     )
-    final = population(candidates, trials).final
+    lives = population(candidates, trials)
+    final, signs = lives.final, {name: curve[count * each :, -1] for name, curve in lives.figures.items()}
     learner = population.learner
     steps = int(trials.updates.sum()) * learner.workers * learner.steps
-    return Returns(final[: count * each].reshape(count, each), final[count * each :], steps)
+    return Returns(final[: count * each].reshape(count, each), final[count * each :], steps, signs)
+
+
+def _signs(population: Any, found: Returns) -> dict[str, float]:
+    """Return the signs of life of the agents of the strategy's mean, as metrics."""
+    return signs_of(found.signs, population.learner.env, getattr(population.learner.settings, "classes", 0))
 
 
 class LifetimeProblem:
@@ -67,11 +78,13 @@ class LifetimeProblem:
 
     Args:
         populations: a `Population` for each environment.
-        hypers: the agents' hyperparameters in each environment.
+        hypers: what the agents' hyperparameters are drawn between, in each environment.
         references: the scale of returns in each environment.
     """
 
-    def __init__(self, populations: Sequence[Any], hypers: Sequence[Any], references: Sequence[ReturnScale]) -> None:
+    def __init__(
+        self, populations: Sequence[Any], hypers: Sequence[HyperRange], references: Sequence[ReturnScale]
+    ) -> None:
         self._parts = list(zip(populations, hypers, references, strict=True))
 
     def init(self, key: Any) -> tuple[()]:
@@ -80,12 +93,13 @@ class LifetimeProblem:
 
     def evaluate(self, state: tuple[()], candidates: Any, tasks: Any, key: Any) -> Evaluation:
         """Return the agents' final returns as feedback, (candidates, tasks), NaN where an agent diverged."""
-        returns, normalized, center, steps = [], [], [], 0
-        for (population, hyper, reference), lifetimes in zip(self._parts, tasks, strict=True):
-            found = returns_of(population, candidates, hyper, lifetimes)
+        returns, normalized, center, signs, steps = [], [], [], [], 0
+        for (population, hyper_range, reference), lifetimes in zip(self._parts, tasks, strict=True):
+            found = returns_of(population, candidates, hyper_range, lifetimes)
             returns.append(found.candidates)
             normalized.append(reference.normalized(found.candidates))
             center.append(np.nan_to_num(reference.normalized(found.center), nan=0.0).mean())
+            signs.append(_signs(population, found))
             steps += found.steps
         every = np.concatenate(normalized, axis=1)
         worth = np.nan_to_num(every, nan=0.0).mean(axis=1)
@@ -96,6 +110,7 @@ class LifetimeProblem:
             "worst": float(worth.min()),
             "diverged": int(np.isnan(every).any(axis=1).sum()),
             "env_steps": steps,
+            **{name: float(np.mean([each[name] for each in signs if name in each])) for name in signs[0]},
         }
         return Evaluation((), np.concatenate(returns, axis=1), worth, metrics)
 
@@ -107,13 +122,13 @@ class PairedProblem:
 
     Args:
         population: a `Population`.
-        hyper: the agents' hyperparameters.
+        hypers: what the agents' hyperparameters are drawn between.
         each: levels of a pair.
         yardstick: the return that is possible on a level; None if the score needs none.
     """
 
-    def __init__(self, population: Any, hyper: Any, each: int, yardstick: Yardstick | None) -> None:
-        self._population, self._hyper, self._each, self._yardstick = population, hyper, each, yardstick
+    def __init__(self, population: Any, hypers: HyperRange, each: int, yardstick: Yardstick | None) -> None:
+        self._population, self._hypers, self._each, self._yardstick = population, hypers, each, yardstick
 
     def init(self, key: Any) -> tuple[()]:
         """Return the state: none."""
@@ -130,7 +145,7 @@ class PairedProblem:
         params = jax.tree.map(lambda x: np.reshape(x, (*shape, *x.shape[1:])), tasks.level)
         keys = jax.random.split(lives, slots).reshape(shape)
         found = returns_of(
-            self._population, candidates, self._hyper, Lifetimes(tasks.updates.reshape(shape), keys, params)
+            self._population, candidates, self._hypers, Lifetimes(tasks.updates.reshape(shape), keys, params)
         )
         pairs = found.candidates.reshape(-1, groups, self._each)
         sound = np.isfinite(pairs).all(axis=0)
@@ -146,5 +161,6 @@ class PairedProblem:
             "diverged": int(np.isnan(found.candidates).any(axis=1).sum()),
             "env_steps": found.steps,
             "yardstick_steps": steps,
+            **_signs(self._population, found),
         }
         return Evaluation((), found.candidates, scores, metrics)

@@ -132,6 +132,13 @@ def scales_of(
     return scales
 
 
+def check_range(name: str, bounds: tuple[float, float]) -> None:
+    """Raise RulesmithError unless bounds are a range of positive numbers."""
+    low, high = bounds
+    if not 0 < low <= high:
+        raise RulesmithError(f"{name} {low:g}:{high:g}: give LOW:HIGH, 0 < LOW <= HIGH")
+
+
 def check_horizon(horizon: tuple[float, float]) -> None:
     """Raise RulesmithError unless a horizon is a range of positive numbers."""
     low, high = horizon

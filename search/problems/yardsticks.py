@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 
+from ...envs.gridworld.dynamics import NINE
 from ...programs.objective import Objective
 
 Yardstick = Callable[
@@ -68,7 +69,7 @@ class Antagonist:
 
 
 def optimal_yardstick(
-    levels: Any, updates: Any, wanted: Bool[np.ndarray, " slots"], known: Any, key: Any
+    levels: Any, updates: Any, wanted: Bool[np.ndarray, " slots"], known: Any, key: Any, moves: np.ndarray = NINE
 ) -> tuple[Float[np.ndarray, " slots"], int]:
     """See `Yardstick`: the exact optimal return of tabular levels of the grid-world, by dynamic programming."""
     import jax
@@ -81,5 +82,6 @@ def optimal_yardstick(
     padded = 1 << (len(which) - 1).bit_length()
     at = np.concatenate([which, np.repeat(which[:1], padded - len(which))])
     found = np.array(known, np.float32)
-    found[which] = np.asarray(optimal_of_many(jax.tree.map(lambda x: np.asarray(x)[at], levels)))[: len(which)]
+    stacked = jax.tree.map(lambda x: np.asarray(x)[at], levels)
+    found[which] = np.asarray(optimal_of_many(stacked, moves))[: len(which)]
     return found, 0

@@ -64,8 +64,8 @@ class EsSettings:
         sigma_decay: Factor on sigma, each generation (open-es).
         learning_rate: Learning rate of Adam on the mean (open-es, pgpe).
         learning_rate_decay: Factor on the learning rate, each generation.
-        ranks: How fitness is compared: centred (all candidates share their tasks) or pairwise (each antithetic pair has
-            tasks of its own).
+        ranks: How fitness is compared: centred (all candidates share their tasks), pairwise (each antithetic pair has
+            tasks of its own), or alone (each candidate has; what sharing a task is worth shows beside the others).
     """
 
     population: int = 64
@@ -73,7 +73,12 @@ class EsSettings:
     sigma_decay: float = 1.0
     learning_rate: float = 0.02
     learning_rate_decay: float = 1.0
-    ranks: Literal["centred", "pairwise"] = "centred"
+    ranks: Literal["centred", "pairwise", "alone"] = "centred"
+
+    @property
+    def groups(self) -> int:
+        """How many groups of candidates there are, each of which shares its tasks."""
+        return {"centred": 1, "pairwise": self.population // 2, "alone": self.population}[self.ranks]
 
 
 class EvolutionStrategy:

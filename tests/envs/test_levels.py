@@ -11,6 +11,7 @@ from PIL import Image
 from rulesmith import RulesmithError
 from rulesmith.envs.gridworld import (
     DISTRIBUTIONS,
+    FIVE,
     FOUR,
     NINE,
     RANDOM,
@@ -257,3 +258,21 @@ def test_environments_of_levels_step(tmp_path):
         after = env.step(jax.random.key(0), state, right, level)
         state, total = after.state, total + float(after.reward)
     assert total == 1.0
+
+
+@pytest.mark.parametrize("name", ["public-small", "public-dense", "public-random-small"])
+def test_public_levels_have_five_moves_and_a_fixed_start(name):
+    env, plain = make(f"grid/{name}"), make(f"grid/{name.removeprefix('public-')}")
+    assert (env.actions.count, plain.actions.count) == (5, 9)
+    for seed in range(5 if env.draw else 1):
+        level = env.draw(jax.random.key(seed)) if env.draw else env.params
+        start = int(level.start)
+        assert not np.asarray(level.walls).reshape(-1)[start]
+        assert start not in np.asarray(level.places)[np.asarray(level.exists)]
+        states = [env.reset(jax.random.key(i), level)[1] for i in range(3)]
+        assert {int(state.cell) for state in states} == {start}
+        _, state = env.reset(jax.random.key(0), level)
+        stayed = env.step(jax.random.key(1), state, 4, level).state
+        assert int(stayed.cell) == start
+    if name == "public-dense":
+        assert 0 < optimal_return(level, FIVE) < optimal_return(level)  # which may go diagonally

@@ -140,11 +140,11 @@ def lpg_inputs(seed, time=6, workers=3, classes=8):
     return reward, done, 0.99, jnp.asarray(rng.random((time, workers)), jnp.float32), y, y_last
 
 
-@pytest.mark.parametrize("timed", [False, True])
-def test_lpgs_net_is_a_gru_run_backwards_that_forgets_at_ends(timed):
+@pytest.mark.parametrize(("timed", "masked"), [(False, False), (True, True)])
+def test_lpgs_net_is_a_gru_run_backwards_that_forgets_at_ends(timed, masked):
     arrays = Shapes.lpg(timed=timed, hidden=16).draw(0, 1.0)
     reward, done, gamma, probability, y, y_last = lpg_inputs(0)
-    more, target = lpg_targets(arrays, reward, done, gamma, probability, y, y_last, 0.25, 40.0)
+    more, target = lpg_targets(arrays, reward, done, gamma, probability, y, y_last, 0.25, 40.0, masked)
     cell, size = nn.GRUCell(16), 16
     gates = dict(zip("rzn", range(3), strict=True))
     cut = {g: slice(i * size, (i + 1) * size) for g, i in gates.items()}
@@ -157,7 +157,8 @@ def test_lpgs_net_is_a_gru_run_backwards_that_forgets_at_ends(timed):
         after = y[t + 1] if t < 5 else y_last
         columns = [reward[t], done[t] * 1.0, jnp.full(3, gamma), probability[t]]
         columns += [jnp.full(3, 0.25), jnp.full(3, jnp.log(40.0))] if timed else []
-        x = jnp.concatenate([jnp.stack(columns, -1), embed(y[t]), embed(after)], -1)
+        later = jnp.where(done[t][:, None] & masked, 0.0, embed(after))
+        x = jnp.concatenate([jnp.stack(columns, -1), embed(y[t]), later], -1)
         h = jnp.where(done[t][:, None], 0.0, h)
         h, out = cell.apply({"params": params}, h, x)
         np.testing.assert_allclose(more[t], (out @ arrays["action"])[:, 0], rtol=1e-4, atol=1e-5)
@@ -210,6 +211,34 @@ def test_lpgs_meta_gradient_is_that_of_finite_differences():
         assert float(gradients[name][place]) == pytest.approx(wanted, rel=0.05, abs=2e-5)
 
 
+def test_tables_of_y_start_scattered_where_a_rule_says_so():
+    env = make("grid/sparse")
+    for start in (0.0, 1.0, 2.0):
+        tables = LpgLearner(env, LpgSettings(prediction_start=start)).init(jax.random.key(0)).params["params"]
+        assert not np.any(tables["policy"]["embedding"])
+        found = np.asarray(tables["y"]["embedding"])
+        assert found.std() * np.sqrt(len(found)) == pytest.approx(start, rel=0.05)
+
+
+def test_a_bound_clips_each_input_of_a_learned_drift():
+    arrays = Shapes.drift(timed=True).draw(0, 1.0)
+    ratio, advantage = jnp.array([0.2, 1.1, 9.0]), jnp.array([-3.0, 0.5, 4.0])
+    four = np.stack([ratio - 1, (ratio - 1) ** 2, np.log(ratio), np.log(ratio) ** 2], -1)
+    x = np.clip(np.concatenate([four, four * np.asarray(advantage)[:, None]], -1), -2, 2)
+    out = (np.tanh(np.concatenate([x, 0.3 * x], -1) @ arrays["hidden"]) @ arrays["output"])[:, 0]
+    ppo = np.maximum((ratio - 1 - np.clip(ratio - 1, -0.2, 0.2)) * advantage, 0)
+    found = learned_drift(arrays, ratio, jnp.log(ratio), advantage, 0.3, 2.0)
+    np.testing.assert_allclose(found, np.maximum(out + ppo - 1e-4, 0), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(found, learned_drift(arrays, ratio, jnp.log(ratio), advantage, 0.3))
+
+
+def test_shaped_ppo_is_ppo_at_its_defaults():
+    ppo = gradient(load("ppo-clip").drift(), 3)
+    np.testing.assert_allclose(gradient(load("shaped-ppo").drift(), 3), ppo, rtol=1e-4, atol=1e-7)
+    for name in ("up", "up_later", "down", "down_later", "slope", "slope_later", "kl", "kl_later"):
+        assert not np.allclose(gradient(load("shaped-ppo").drift(**{name: 0.5}), 3), ppo, atol=1e-4), name
+
+
 def test_policies():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
     logs = jax.nn.log_softmax(logits)
@@ -259,7 +288,7 @@ def test_a_lifetime_without_updates_is_the_newborns_return():
     assert float(run(0, jax.random.key(1)).final) < 0.3
 
 
-@pytest.mark.parametrize("name", ["ppo-clip", "ppo-kl", "dpo", "a2c", "reinforce"])
+@pytest.mark.parametrize("name", ["ppo-clip", "ppo-kl", "dpo", "a2c", "reinforce", "shaped-ppo"])
 def test_every_published_objective_trains_an_agent(name):
     rule = load(name)
     agent = {k: v for k, v in SMALL.items() if k not in rule.agent} | dict(rule.agent)

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from rulesmith import RulesmithError
 from rulesmith.envs.registry import make
+from rulesmith.envs.rollout import rollout, start
+from rulesmith.meta.critic import Critic, CriticState
 from rulesmith.meta.lpg_learner import LpgLearner, LpgSettings
-from rulesmith.meta.meta_gradient import MetaGradient, MetaSettings, Newborn
+from rulesmith.meta.meta_gradient import MetaGradient, Newborn
+from rulesmith.meta.meta_settings import MetaSettings
 from rulesmith.programs.objective import Shapes
 from rulesmith.results.views import run_json
 from rulesmith.search.curricula.lifetimes import draw_lifetimes
@@ -24,7 +27,11 @@ RULE = {name: jnp.asarray(array) for name, array in Shapes.lpg(timed=False, hidd
 
 def parts(agents=4, chunk=4, lifetimes=(40, 40), **settings):
     meta = MetaGradient(
-        LpgLearner(ENV, LpgSettings(workers=8, steps=10)), 40.0, MetaSettings(chunk=chunk, updates=3, **settings)
+        LpgLearner(ENV, LpgSettings(workers=8, steps=10)),
+        (20.0, 80.0),
+        MetaSettings(updates=3, **settings),
+        chunk,
+        rule=RULE,
     )
 
     def drawn(seed):
@@ -62,7 +69,7 @@ def test_the_gradient_is_that_of_the_loss():
 
 def test_critics_learn():
     env = make("CartPole-v1")  # whose every step is worth 1
-    meta = MetaGradient(LpgLearner(env, LpgSettings(workers=8, steps=10)), 1e-3, MetaSettings(updates=1))
+    meta = MetaGradient(LpgLearner(env, LpgSettings(workers=8, steps=10)), (1e-3, 1e-3), MetaSettings(updates=1))
     levels = jax.tree.map(lambda x: np.stack([x, x]), env.params)
     born = meta.born(jax.random.split(jax.random.key(0), 2), levels, np.full(2, 10_000))
     living, stay = born, Newborn(np.zeros(2, bool), levels, np.full(2, 10_000))
@@ -72,11 +79,80 @@ def test_critics_learn():
         moved = [float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, living.critic)))]
         assert max(moved) > 0
     values = [
-        [meta._value(jax.tree.map(lambda x, i=i: x[i], who.critic), living.workers.observation[i]) for i in range(2)]
+        [
+            meta.critic.value(jax.tree.map(lambda x, i=i: x[i], who.critic), living.workers.observation[i])
+            for i in range(2)
+        ]
         for who in (born, living)
     ]
     assert np.mean(values[0]) < 2
     assert np.mean(values[1]) > 5
+
+
+def plain_returns(seen, values, last, gamma, decay):
+    """Return lambda-returns, worker by worker and backwards."""
+    targets = np.zeros(seen.reward.shape)
+    for worker in range(targets.shape[1]):
+        after, advantage = float(last[worker]), 0.0
+        for t in reversed(range(len(targets))):
+            over = bool(seen.done[t, worker])
+            later = float(seen.bootstrap[t, worker]) if over else after
+            error = float(seen.reward[t, worker]) + gamma * later - values[t, worker]
+            advantage = error + gamma * decay * (0.0 if over else advantage)
+            after = values[t, worker]
+            targets[t, worker] = after + advantage
+    return targets
+
+
+def test_a_critics_step_is_that_of_the_mean_square_and_goes_to_the_mean_of_its_targets_at_most():
+    learner = LpgLearner(ENV, LpgSettings(workers=4, steps=10))
+    agent = learner.init(jax.random.key(0))
+    workers = start(ENV, ENV.params, jax.random.key(1), 4)
+    workers, seen, _ = rollout(ENV, ENV.params, learner.policy(agent), workers, jax.random.key(2), 10)
+    states, last = np.asarray(seen.observation), np.asarray(workers.observation)
+    for rate in (0.5, 4.0, 1e6):
+        critic = Critic(learner, MetaSettings(critic_rate=rate))
+        zeros = critic.init(jax.random.key(0)).params
+        params = jax.tree.map(lambda x: 0.1 * jax.random.normal(jax.random.key(3), x.shape), zeros)
+        (table,) = (np.asarray(x)[:, 0] for x in jax.tree.leaves(params))
+        targets = plain_returns(seen, table[states], table[last], 0.99, 0.95)
+        after, said = critic.learn(CriticState(params, ()), seen, workers.observation)
+        np.testing.assert_allclose(said.targets, targets, rtol=1e-4, atol=1e-5)
+        wanted = table.copy()
+        for state in np.unique(states):
+            here = states == state
+            wanted[state] += min(1.0, 2 * rate * here.mean()) * (targets[here].mean() - table[state])
+        (found,) = (np.asarray(x)[:, 0] for x in jax.tree.leaves(after.params))
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_rates_are_drawn_for_each_life():
+    _, born, _ = parts(agents=64, lifetimes=(3, 3))
+    rates = np.asarray(born(0).rate)
+    assert 20.0 <= rates.min() < 30.0
+    assert 60.0 < rates.max() <= 80.0
+    assert np.mean(np.log(rates)) == pytest.approx(np.log(40.0), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"critic": "last-rollout", "normalize": "nothing", "penalty": "logarithms"}, {"scale": "adam"}]
+)
+def test_every_part_of_the_form_is_a_setting(settings):
+    published, born, drawn = parts(agents=2, chunk=2)
+    changed, born_so, _ = parts(agents=2, chunk=2, **settings)
+    first, _, seen = published.step(RULE, born(0), drawn(1), jax.random.key(2))
+    second, living, other = changed.step(RULE, born_so(0), drawn(1), jax.random.key(2))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(second))
+    assert any(not np.allclose(a, b) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
+    for name in ("entropy", "y entropy"):  # the same agents by the same keys
+        np.testing.assert_allclose(seen.signs[name], other.signs[name], rtol=1e-4)
+    if settings.get("scale") == "adam":  # the first step of an Adam of one's own is the gradient's sign
+        sizes = np.abs(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(second)]))
+        assert sizes.max() <= 1.0 + 1e-5
+        assert np.median(sizes) > 0.01
+        assert any(np.any(leaf) for leaf in jax.tree.leaves(living.moments))
+    else:
+        assert np.all(other.signs["regularizers"] != seen.signs["regularizers"])
 
 
 def test_agents_whose_life_is_over_make_room():

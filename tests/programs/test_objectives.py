@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from rulesmith import Program, ProgramError, RulesmithError, load
 from rulesmith.programs import rule_file
 from rulesmith.programs.drift import drift_slope
+from rulesmith.programs.exporting_discobench import discobench_source
 from rulesmith.programs.interpreter import encode, interpret_drift
 from rulesmith.programs.objective import Objective, Shapes, drift_function
 from rulesmith.programs.parts import Programs
@@ -31,6 +33,10 @@ def nets():
         Objective("net-ta-lpo", "drift", arrays=Shapes.drift(timed=True).draw(1, 1.0)),
         Objective("net-lpg", "lpg", arrays=Shapes.lpg(timed=False, hidden=8).draw(2, 1.0)),
         Objective("net-ta-lpg", "lpg", arrays=Shapes.lpg(timed=True, hidden=8).draw(3, 1.0)),
+        Objective("bound-lpo", "drift", arrays=Shapes.drift(timed=False).draw(0, 1.0), agent={"input_bound": 2.0}),
+        Objective(
+            "masked-lpg", "lpg", arrays=Shapes.lpg(timed=False, hidden=8).draw(2, 1.0), agent={"mask_ends": True}
+        ),
     ]
 
 
@@ -112,6 +118,77 @@ def test_an_exported_file_runs_without_rulesmith_and_is_formatted(objective, tmp
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
     ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "100", "--check", str(path)]
     subprocess.run(ruff, check=True, capture_output=True)
+
+
+def test_the_form_of_a_rule_is_part_of_what_it_computes(tmp_path):
+    every = {objective.name: objective for objective in nets()}
+    for plain, formed in (("net-lpo", "bound-lpo"), ("net-lpg", "masked-lpg")):
+        found = []
+        for objective in (every[plain], every[formed]):
+            act, params, batch = parts(objective)
+            if objective.kind == "drift":
+                batch["log_probability"] -= 3.0  # ratios beyond the bound
+            rule_file.write(objective, tmp_path / "rule.toml")
+            again = load(tmp_path / "rule.toml")
+            zeros = jax.tree.map(jnp.zeros_like, params)
+            rows = [o.to_optax(act, total_updates=10) for o in (objective, again)]
+            own, kept = (tx.update(zeros, tx.init(params), params, batch=batch)[0] for tx in rows)
+            jax.tree.map(np.testing.assert_array_equal, own, kept)
+            found.append(own)
+        assert not np.allclose(found[0]["policy"], found[1]["policy"], atol=1e-6)
+    assert not any(load(name).masked or load(name).input_bound for name in published_objectives())
+
+
+class Categorical:
+    def __init__(self, logits):
+        self.logs = jax.nn.log_softmax(logits)
+
+    def log_prob(self, action):
+        return self.logs[jnp.arange(len(action)), action]
+
+    def entropy(self):
+        return -(jnp.exp(self.logs) * self.logs).sum(-1)
+
+
+class Network:
+    def apply(self, params, observations):
+        return Categorical(observations @ params["policy"]), (observations @ params["value"])[:, 0]
+
+
+def discobench_loss(objective):
+    namespace = {}
+    exec(compile(discobench_source(objective), "loss.py", "exec"), namespace)
+    return namespace["loss_actor_and_critic"]
+
+
+def test_ppo_as_discobenchs_loss_has_the_gradient_of_ppos_own():
+    _, params, batch = parts(load("ppo-clip"))
+    params["value"] = jnp.full((3, 1), 0.7)
+    config = {"CLIP_EPS": 0.2, "VF_COEF": 0.5, "ENT_COEF": 0.01}
+    seen = SimpleNamespace(
+        obs=OBSERVATIONS, action=batch["action"], log_prob=batch["log_probability"], value=jnp.linspace(-1, 1, 8)
+    )
+    gae, targets = batch["advantage"], jnp.linspace(2, -1, 8)
+
+    def reference(params):
+        policy, value = Network().apply(params, OBSERVATIONS)
+        ratio = jnp.exp(policy.log_prob(batch["action"]) - batch["log_probability"])
+        a = (gae - gae.mean()) / (gae.std() + 1e-8)
+        actor = -jnp.minimum(ratio * a, jnp.clip(ratio, 0.8, 1.2) * a).mean()
+        near = seen.value + jnp.clip(value - seen.value, -0.2, 0.2)
+        critic = jnp.maximum(jnp.square(value - targets), jnp.square(near - targets)).mean() / 2
+        return actor + 0.5 * critic - 0.01 * policy.entropy().mean()
+
+    def exported(params):
+        return discobench_loss(load("ppo-clip"))(params, seen, gae, targets, Network(), config)[0]
+
+    found, wanted = jax.grad(exported)(params), jax.grad(reference)(params)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), found, wanted)
+    for objective in (load("shaped-ppo"), load("ta-lpo-invaders"), nets()[-2]):
+        total, (critic, actor, bonus) = discobench_loss(objective)(params, seen, gae, targets, Network(), config)
+        assert float(total) == pytest.approx(float(actor + 0.5 * critic - 0.01 * bonus))
+    with pytest.raises(RulesmithError, match="takes a drift"):
+        discobench_source(nets()[2])
 
 
 def test_the_transform_adds_its_gradient_and_chains():

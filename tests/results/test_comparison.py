@@ -15,7 +15,8 @@ from rulesmith import RulesmithError, load
 from rulesmith.envs.marks import computation_hash
 from rulesmith.envs.registry import make
 from rulesmith.meta.drawn_levels import draw_levels
-from rulesmith.meta.judging_objectives import ObjectiveVerdict, agent_ranges
+from rulesmith.meta.judging_objectives import ObjectiveVerdict, agent_ranges, tuned
+from rulesmith.meta.learners import learner_for
 from rulesmith.meta.tuning import settings
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
@@ -39,10 +40,14 @@ def verdict(returns, untrained=0.0, task=CATCH, horizon=320.0):
         task=task,
         setting={"learning_rate": 0.01, "entropy": 0.1},
         tuning=[],
+        lives=[],
+        ranges={"learning_rate": [0.001, 0.1], "entropy": [0.001, 0.1]},
+        at_edge=[],
         results=returns,
         curve=[0.5] * 20,
         horizon=horizon,
         untrained=untrained,
+        untrained_error=0.0,
         figures={"entropy": [0.1] * 20, "update size": [0.1] * 20},
     )
 
@@ -75,19 +80,23 @@ def quiet(_):
 
 
 def test_a_comparison_tunes_every_rule_alike_and_is_repeatable(own_cache):
-    options = {"env": CATCH, "horizon": [3200, 6400], "seeds": 6, "trials": 2, "agent": SMALL, "status": quiet}
+    options = {"env": CATCH, "horizon": [640, 1280], "seeds": 6, "trials": 4, "agent": SMALL, "status": quiet}
     found = compare([net(), "ppo-clip"], **options)
-    assert found.tasks == ((CATCH, 3200), (CATCH, 6400))
+    assert found.tasks == ((CATCH, 640), (CATCH, 1280))
     assert found.contestants == ("net", "ppo-clip")
     base = found.scores("ppo-clip")
     assert base.shape == (2, 6)
     np.testing.assert_allclose(base.mean(axis=1), 1.0, rtol=1e-5)
-    tried = settings(agent_ranges("drift", make(CATCH)), 2)
+    ranges = agent_ranges(learner_for(make(CATCH), load("ppo-clip")), "drift")
+    tried = settings(ranges, 4)
     for own in found.verdicts.values():
         for each in own:
-            means = [-np.inf if mean is None else mean for _, mean in each.tuning]
-            assert [setting for setting, _ in each.tuning] == tried
-            assert each.setting == tried[int(np.argmax(means))]
+            assert [each.setting, max(lives for lives in each.lives)] == [each.tuning[0][0], each.lives[0]]
+            assert all(setting in [known for known, _ in each.tuning] for setting in tried)
+            beyond = [known for known, _ in each.tuning if known not in tried]
+            for known in beyond:  # what was tried beside the sequence lies beyond the first ranges
+                assert any(not low <= known[name] <= high for name, (low, high) in ranges.items())
+            assert bool(beyond) == (each.ranges != {name: list(bounds) for name, bounds in ranges.items()})
     for file in own_cache.iterdir():
         file.unlink()
     again = compare([net(), "ppo-clip"], **options)
@@ -99,10 +108,11 @@ def test_figures_of_known_returns():
     found = ObjectiveComparison({"ours": ours, "ppo-clip": base}, 2, 2, ((CATCH, 320.0), (CATCH, 640.0)), {})
     # Of the first task 1 is random and 3 PPO's mean; of the second 0 and 4, and a diverged agent counts as random.
     np.testing.assert_allclose(found.scores("ours"), [[1.0, 2.0], [0.5, 0.0]])
-    assert found.estimate("ours").value == pytest.approx((1.0 + 0.5) / 2)  # the middle half of 0, 0.5, 1, 2
-    # Pairs won on the first task: 3 > 2, 5 > 2, 5 > 4 of four; on the second none.
-    assert found.improvement("ours").value == pytest.approx((3 / 4 + 0) / 2)
-    assert found.learned() == [False, True]
+    assert found.learned() == [False, True]  # on the first PPO is two standard errors above learning nothing
+    assert found.telling == found.claimed == [1]
+    assert found.estimate("ours").value == pytest.approx(0.25)  # of the task that tells
+    assert found.estimate("ours", (0, 1)).value == pytest.approx((1.0 + 0.5) / 2)  # the middle half of 0, 0.5, 1, 2
+    assert found.improvement("ours").value == 0.0
     told = found.to_dict()
     assert told["random"] == [1.0, 0.0]
     assert told["rules"]["ours"]["tasks"][1]["returns"] == [2.0, None]
@@ -117,6 +127,27 @@ def test_figures_of_known_returns():
     assert "4.00 ±1.00" in text
     assert "1 of 2 diverge" in text
     assert "in Catch-bsuite at 320 steps PPO learned nothing that stands out from noise, so scores say little" in text
+    assert "it is left out of the figures over all tasks" in " ".join(text.split())
+    assert "0.01 of 0.001 to 0.1" in text
+
+
+@pytest.mark.parametrize(("peak", "edges"), [(3.0, []), (300.0, []), (1e9, ["rate"])])
+def test_ranges_are_widened_until_the_best_lies_inside(peak, edges):
+    calls = []
+
+    def returns(at, lives):
+        calls.append((len(at), lives))
+        noise = np.random.default_rng(0).normal(size=64)[list(lives)]
+        return np.array([-((np.log(each["rate"] / peak)) ** 2) + 0.01 * noise for each in at])
+
+    found, ranges, at_edge = tuned({"rate": (1.0, 100.0)}, 8, returns)
+    assert at_edge == edges
+    assert [(8, range(2)), (4, range(2, 4)), (2, range(4, 8))] == calls[:3]
+    known = [each.setting["rate"] for each in found]
+    assert abs(np.log(known[0] / peak)) == min(abs(np.log(np.array(known[:2]) / peak)))
+    assert (ranges["rate"][1] > 100.0) == (peak > 100)
+    if not edges:
+        assert min(known) < known[0] < max(known)
 
 
 def test_the_comparisons_among_the_evidence_can_be_shown():
@@ -201,7 +232,7 @@ def test_lpg_compares_with_ppo_and_a2c_in_an_environment_object(own_cache):
     agent = {"workers": 4, "steps": 8, "minibatches": 2, "widths": [8]}
     env = replace(make("grid/sparse"), name="mine")
     found = compare(lpg, env=env, horizon=400.0, seeds=2, trials=1, agent=agent, status=quiet)
-    assert found.contestants == ("net-lpg", "ppo-clip", "a2c")
+    assert found.contestants == ("net-lpg", "ppo-clip", "a2c", "a2c-sgd")
     assert found.tasks == (("mine", 400.0),)
     assert json.loads(json.dumps(found.to_dict()))["seeds"] == 2
 

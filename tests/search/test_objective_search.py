@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rulesmith import RulesmithError, load
 from rulesmith.envs.registry import make
 from rulesmith.meta.drift_learner import Hyper
-from rulesmith.meta.learners import learner_for
+from rulesmith.meta.learners import hyper_range, learner_for
 from rulesmith.meta.population import Population, Trials
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results.views import run_json
@@ -164,6 +164,36 @@ def test_eight_devices_too(tmp_path):
     objective = Objective("net", "drift", arrays=Shapes.drift(timed=True).draw(0, 1.0))
     run, candidates, trials = lives(jax.devices()[:1], objective)
     assert json.loads(out.stdout.splitlines()[-1]) == run(candidates, trials).final.tolist()
+
+
+def test_agents_hyperparameters_are_drawn_for_each_life_and_shared_within_a_group():
+    ranges = hyper_range(make("Catch-bsuite"), "drift", 0.01, (0.5, 2.0), (0.0, 0.0))
+    drawn = ranges.draw(jax.random.split(jax.random.key(0), 200))
+    assert drawn.learning_rate.min() >= 0.005
+    assert drawn.learning_rate.max() <= 0.02
+    assert np.log(drawn.learning_rate).mean() == pytest.approx(np.log(0.01), abs=0.1)
+    assert not drawn.entropy.any()
+    assert ranges.middle() == pytest.approx(Hyper(0.01, 0.0))
+    alone = replace(TINY.es, ranks="alone")
+    assert [replace(TINY.es, ranks=ranks).groups for ranks in ("centred", "pairwise", "alone")] == [1, 3, 6]
+    fitness = np.array([[1.0, 5.0], [3.0, 4.0], [2.0, 6.0]])
+    np.testing.assert_array_equal(shaped(fitness, alone.ranks), shaped(fitness, "centred"))
+
+
+def test_the_numbers_of_a_program_are_found_by_cma_es(tmp_path):
+    config = replace(
+        TINY, rule="numbers", strategy="cma-es", entropy=(1e-3, 1e-1), es=EsSettings(population=4, sigma=0.3)
+    )
+    discover(METHOD, config, tmp_path / "a", bound=3)
+    discover(METHOD, config, tmp_path / "b", bound=1)
+    discover(METHOD, config, tmp_path / "b", bound=3, resume=True)
+    assert whole(tmp_path / "a") == whole(tmp_path / "b")
+    found, start = load(tmp_path / "a"), load("shaped-ppo")
+    assert [name for name, _ in found.program.hyperparameters] == [name for name, _ in start.program.hyperparameters]
+    assert found.program.hyperparameters != start.program.hyperparameters
+    assert found.program.with_hyperparameters(dict(start.program.hyperparameters)).digest == start.program.digest
+    rows = json.loads(whole(tmp_path / "a"))["curve"]
+    assert {"policy_entropy", "explained_variance", "clipped"} <= set(rows[-1])
 
 
 def whole(directory):
