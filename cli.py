@@ -33,17 +33,18 @@ OptionalOutput = Annotated[Path | None, arg(metavar="FILE", aliases=["-o", "--ou
 OptionalCount = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
 
-def runs(directory: Positional[Path] = Path("runs")) -> None:
-    """List the runs under a directory, with the best of each.
+def runs(directory: Positional[Path] = Path("runs"), sort: str = "started") -> None:
+    """List the runs under a directory: how each stands, its figure and its verdict.
 
-    Example: rulesmith runs
+    Example: rulesmith runs --sort figure
 
     Args:
         directory: The directory that holds the runs.
+        sort: Column to sort by: run, started, method, state, time, figure or verdict; the best come first.
     """
     from .results.reporting import runs_table
 
-    _print(runs_table(directory))
+    _print(runs_table(directory, sort))
 
 
 def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) -> None:
@@ -70,21 +71,47 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) ->
         _print(report)
 
 
-def report(run: Positional[Path], output: OptionalOutput = None, comparison: OptionalFile = None) -> None:
-    """Write a run's report as one HTML file: what was found, how it came about, what it does.
+def report(
+    subjects: Positional[Annotated[tuple[str, ...], arg(metavar="RUN|RULE|FILE", help_behavior_hint="")]] = (),
+    output: OptionalOutput = None,
+    compare: SomeNames = (),
+    comparison: OptionalFile = None,
+    format: str = "html",
+    full: bool = False,
+    watch: bool = False,
+) -> None:
+    """Write a report of a run, a rule or a comparison as one file: what was found, how, and why to believe it.
 
     Example: rulesmith report runs/mine -o mine.html
 
     Args:
-        run: The run's directory.
-        output: The file to write; by default report.html in the run's directory.
-        comparison: A file of `rulesmith compare --json`, to be shown too.
+        subjects: A run's directory, a rule's name or file, or a file of `rulesmith compare --json`.
+        output: The file to write; by default report.html in a run's directory, or NAME-report.html here.
+        compare: Runs to set side by side instead.
+        comparison: A file of `rulesmith compare --json` to show with a run or a rule; by default the latest of the run.
+        format: html, or md with the figures in a folder beside it.
+        full: Compute first what takes training, unless it is known: what statements are worth, tuning, learning curves,
+            what freezing the clock costs. Kept in the run's directory; Ctrl-C is safe.
+        watch: Write the file anew while the run goes on; the open page follows.
     """
-    from .results.html import write_report
+    named: tuple[str, ...] = (*subjects, *compare)
+    if not named:
+        raise RulesmithError("name a run's directory, a rule, or a file of `rulesmith compare --json`")
+    if compare and len(named) < 2:
+        raise RulesmithError("--compare: name at least two runs")
+    if len(named) > 1 and not compare:
+        raise RulesmithError("a report is of one thing; --compare sets several runs side by side")
+    formats = ("html", "md")
+    if format not in formats:
+        raise RulesmithError(f"no format {format!r}{nearest(format, formats)}; there are {', '.join(formats)}")
+    first = Path(next(iter(named)))
+    folder, stem = (first, "report") if first.is_dir() and not compare else (Path(), f"{first.stem}-report")
+    output = output or folder / f"{stem}.{format}"
+    from .results.report.writing import write_report
 
-    output = output or run / "report.html"
-    write_report(run, output, comparison)
-    print(f"{output}: the report of {run}")
+    say = functools.partial(print, flush=True) if watch else None
+    write_report(named, output, comparison, full=full, watch=say)
+    print(f"{output}: the report of {' and '.join(named)}")
 
 
 def rules() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .programs import RulesmithError
 from .results.run import Run
-from .results.views import view_of
+from .results.views import ending, view_of
 from .search import method as methods
 from .search.engine import Observer
 from .search.method import Devices, Method, Workers
@@ -115,7 +115,7 @@ def run_method(
             begun = (directory / FILE).exists()
             display.status(f"stopped; {kept if begun else 'before the first step, so nothing is kept'}")
             raise
-    display.end()
+    display.end(ending(directory))
 
 
 def directory_of(method: Method[Any], out: Path | None, resume: bool) -> Path:

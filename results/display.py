@@ -10,13 +10,15 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.spinner import Spinner
 from rich.text import Text
 
 from ..search.engine import Record
+from .layout import show
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
@@ -43,7 +45,7 @@ class NotebookCell:
         console = Console(record=True, file=io.StringIO(), width=110, force_jupyter=False)
         console.print(renderable)
         page = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
-        self._handle.update({"text/html": page}, raw=True)
+        self._handle.update({"text/html": page}, raw=True)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 class Display:
@@ -114,17 +116,30 @@ class Display:
         self.doing = f"in step {record.step + 1:,}"
         self.count(record)
         if self.live:
-            self.live.update(self.panel(record, now))
+            self.live.update(self._with_spinner(self.panel(record, now)))
         elif now - self.shown >= _LINES_EVERY:
             self.shown = now
             self._say(self.line(record, now))
 
-    def end(self) -> None:
-        """Say what was found, and what to do with it."""
+    def _with_spinner(self, panel: Panel) -> Any:
+        """Return a panel over what is going on and since when; only a terminal draws it again between steps."""
+        if not isinstance(self.live, Live):
+            return panel
+        going_on = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        going_on.add_task(self.doing)
+        return Group(panel, going_on)
+
+    def end(self, standing: Any) -> None:
+        """Say what was found, how the run stands, and what to do with it.
+
+        Args:
+            standing: what to print in the end; see `views.ending`.
+        """
         if self.record is None:
             self.console.print("nothing new was found")
-            return
-        self.summary(self.record)
+        else:
+            self.summary(self.record)
+        show(self.console, standing)
 
     def spent(self, now: float) -> str:
         """Return the time of the search so far, and of its bound."""
