@@ -47,7 +47,7 @@ def runs(directory: Positional[Path] = Path("runs"), sort: str = "started") -> N
     _print(runs_table(directory, sort))
 
 
-def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) -> None:
+def show(rule: Positional[RuleName], json: bool = False, stats: bool = False, follow: bool = False) -> None:
     """Show a rule (a published one, a rule file), or a run with its best rule.
 
     Example: rulesmith show lion
@@ -56,11 +56,19 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False) ->
         rule: A published rule's name, a rule file, or a run's directory.
         json: Print JSON; of a run, nothing that depends on clock, machine, workers or the directory's name.
         stats: With --json of a run, add what depends on those.
+        follow: Of a run that goes on, show how it stands until it ends.
     """
     from .results import reporting, views
     from .search.runs import load
     from .search.store import holds_run
 
+    if follow:
+        if not holds_run(Path(rule)) or json:
+            raise RulesmithError(f"{rule}: --follow is for a run's directory, without --json")
+        from .results.following import follow as follow_run
+
+        follow_run(Path(rule), _console())
+        return
     if holds_run(Path(rule)):
         report = views.run_json(Path(rule), stats=stats) if json else views.run_text(Path(rule))
     else:
@@ -652,13 +660,25 @@ def _check_module_name(output: Path) -> None:
         raise RulesmithError(f"{output}: {name!r} cannot be imported; call it {right}.py, for example")
 
 
+def _console() -> Any:
+    """Return the console to print on; where the output goes to no terminal, it is as wide as needed."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
 def _print(renderable: Any) -> None:
     from rich.console import Console
+    from rich.table import Table
 
     from .results.layout import show as show_on
 
-    console = Console(highlight=False)
-    show_on(console if console.is_terminal else Console(highlight=False, width=160), renderable)
+    console = _console()
+    if not console.is_terminal and isinstance(renderable, Table):  # a list that another program reads is cut nowhere
+        wide = Console(highlight=False, width=10_000)
+        console = Console(highlight=False, width=max(160, wide.measure(renderable).maximum))
+    show_on(console, renderable)
 
 
 __all__ = ["COMMANDS", "SEARCHES", "parse", "run"]

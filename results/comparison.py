@@ -298,7 +298,7 @@ def compare(
         agent: for objectives: settings that all agents share, such as ``{"workers": 16}``; by default those that the
             first learned rule among them was found with.
         workers: processes, or for objectives devices (a CPU's cores are devices); by default all.
-        status: function that is called with a line for each judgement and every ten seconds, at times from another
+        status: function that is called with a line for each judgement and every nine seconds, at times from another
             thread. By default the lines go to standard error, on a terminal as a progress bar.
 
     Returns:

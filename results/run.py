@@ -69,6 +69,11 @@ class Run:
         return run_json(self.directory, stats=stats)
 
     @property
+    def begun(self) -> bool:
+        """Whether the run has made a whole step."""
+        return self._read(lambda method, store: store.begun())
+
+    @property
     def state(self) -> str:
         """How the run stands: "running", "done", "stopped", or "failed" with the reason."""
         return self._read(lambda method, store: state_of(store))

@@ -142,7 +142,7 @@ def verdict_of(found: Mapping[str, Any], name: str, seen: Sequence[str] = ()) ->
         return Verdict(
             UNKNOWN, f"A pilot against {yardstick} gave {figure}: it has {few}, too few to say which is better."
         )
-    figure += f" [{low:.3f}, {high:.3f}]"
+    figure += f" [{low:.3f}, {high:.3f}] over {len(found.get('claimed', rule['tasks']))} tasks"
     looked = sorted({row["task"] for row in rule["tasks"]} & set(seen)) if not agents else []
     if looked:
         return Verdict(

@@ -155,7 +155,7 @@ def _next_and_facts(method: Method[Any], store: Any, compared: bool) -> Section:
             "adds to this page what takes training: statements' worth, tuning, curves, or what freezing the clock costs"
         )
         steps = [*steps, (f"rulesmith report {run} --full", full)]
-    parts: list[Part] = [Commands(steps), Grid(("setting", "value"), rows, title="how it was run")]
+    parts: list[Part] = [Commands(steps), Grid(("setting", "value"), rows, title="how it was run", folded=True)]
     return Section("Next", parts, "What to do with it now, and all that is needed to run it again.")
 
 
@@ -244,7 +244,10 @@ def report_of_several(subjects: Sequence[str | Path]) -> Report:
         for name, figure in figures.items()
         if figure
     }
-    plotted = [plots.lines(f"{figure}, by {x}", lines, x, figure) for (figure, x), lines in courses.items()]
+    plotted = [
+        plots.lines(f"{figure}, by {x}", lines, x, figure, steps=x == "programs")
+        for (figure, x), lines in courses.items()
+    ]
     parts: list[Part] = [Grid(columns, rows, ("figure",)), *plotted]
     sections = [
         Section("Side by side", parts, "Only figures of one name can be compared."),

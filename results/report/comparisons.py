@@ -72,6 +72,8 @@ def _by_task(found: Mapping[str, Any]) -> list[Part]:
     bars, rows = [], []
     for i, task in enumerate(base):
         place = f"{task['environment']}, {task['horizon']:,.0f} steps" if agents else task["task"]
+        noisy = not agents and task["task"] not in found.get("claimed", (task["task"],))
+        place += " *" if noisy else ""
         scale = 1.0 if agents else _mean(task["losses"])
         for name, rule in rules.items():
             own = rule["tasks"][i]
@@ -89,7 +91,10 @@ def _by_task(found: Mapping[str, Any]) -> list[Part]:
             plots.bars(what, bars, what, note="Bars are two standard errors of the mean over the rule's seeds.")
         )
     columns = ("task", "rule", "return" if agents else "test loss", "best setting")
-    return [*parts, Grid(columns, rows, columns[2:3], "results at the best setting", "± is the standard error.")]
+    return [
+        *parts,
+        Grid(columns, rows, columns[2:3], "results at the best settings", "± is the standard error.", folded=True),
+    ]
 
 
 def _mean(losses: Sequence[float | None]) -> float:

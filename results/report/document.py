@@ -32,6 +32,7 @@ class Grid:
         numbers: headings of the columns that hold numbers.
         title: what it shows; "" for none.
         note: how it is to be read; "" for none.
+        folded: whether only the title is shown at first.
     """
 
     columns: Sequence[str]
@@ -39,6 +40,7 @@ class Grid:
     numbers: Sequence[str] = ()
     title: str = ""
     note: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ _WIDTH = 640
 _STYLE = {"background": "white", "view": {"stroke": None}, "legend": {"orient": "bottom", "columns": 3}}
 
 
-def to_markdown(report: Report, folder: str) -> tuple[str, dict[str, bytes]]:
+def to_markdown(report: Report, folder: str, *, pictures: bool = True) -> tuple[str, dict[str, bytes]]:
     """Return a report as Markdown, and the files that it shows, by their names.
 
     Args:
         report: the report.
         folder: where the text looks for the files.
+        pictures: whether to show plots and pictures; without, there are no files.
     """
     files: dict[str, bytes] = {}
     lines = [f"# {report.title}", report.kind]
@@ -33,7 +34,8 @@ def to_markdown(report: Report, folder: str) -> tuple[str, dict[str, bytes]]:
     for section in report.sections:
         lines.append(f"## {section.name}")
         lines += [section.text] if section.text else []
-        lines += [_part(part, folder, files) for part in section.parts]
+        shown = [part for part in section.parts if pictures or not isinstance(part, Plot | Picture)]
+        lines += [_part(part, folder, files) for part in shown]
     return "\n\n".join(lines) + "\n", files
 
 

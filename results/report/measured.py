@@ -37,7 +37,7 @@ MEASURES = "measures.json"
 """The file in a run's directory that keeps what was computed for its report."""
 YARDSTICKS_SHOWN = ("lion", "muon")
 """Optimizers whose tuning is shown beside AdamW's and the found rule's."""
-_TRIALS, _SEEDS = 32, 3
+_TRIALS, _SEEDS = 16, 3
 """Settings and seeds of the comparison on the search's own tasks."""
 _AGENT_TRIALS, _AGENT_SEEDS = 4, 5
 """The same for agents, which take longer."""
@@ -129,8 +129,10 @@ def _statements(store: ProgramStore) -> dict[str, Any]:
     options = list(shorter(best.programs))
     one, together = (functools.partial(build, protocol) for build in (evaluator, group_evaluator))
     executor = executor_for(one, together, 0.0, Workers())
-    items = [("score", text, (reference, None)) for text in dict.fromkeys(p.to_flat_text() for _, p in options)]
-    jobs = {item[1]: _Job(f"program {i} without a statement") for i, item in enumerate(items, 1)}
+    jobs: dict[str, _Job] = {}
+    for i, (statement, programs) in enumerate(options, 1):
+        jobs.setdefault(programs.to_flat_text(), _Job(f"{i}: without {statement}"))
+    items = [("score", text, (reference, None)) for text in jobs]
     first = f"what each statement is worth: {len(items)} shorter programs to train"
     found: dict[str, float] = {}
     with contextlib.closing(executor), reporting([*jobs.values()], executor.workers, None, first) as finished:
@@ -138,7 +140,7 @@ def _statements(store: ProgramStore) -> dict[str, Any]:
             part = items[begin : begin + 4 * executor.workers]
             for item, score in zip(part, executor.map(part), strict=True):
                 found[item[1]] = score.fitness
-                finished(jobs[item[1]], f"{jobs[item[1]].label}: {score.fitness:.4f}")
+                finished(jobs[item[1]], f"{jobs[item[1]].label}: {_fitness_words(score.fitness)}")
     worth: dict[str, float] = {}
     for statement, programs in options:
         worth[statement] = min(worth.get(statement, math.inf), found[programs.to_flat_text()])
@@ -149,6 +151,10 @@ def _statements(store: ProgramStore) -> dict[str, Any]:
         "worth": {name: value if math.isfinite(value) else None for name, value in worth.items()},
         "tasks": [task_name(task) for task in find(config["tasks"])],
     }
+
+
+def _fitness_words(fitness: float) -> str:
+    return f"{fitness:.4f}" if math.isfinite(fitness) else "diverges"
 
 
 def _clock(method: Method[Any], store: Any, rule: Objective) -> list[dict[str, Any]]:

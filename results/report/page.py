@@ -177,13 +177,15 @@ def _grid(grid: Grid) -> str:
         "<tr>" + "".join(cell("td", name, value) for name, value in zip(grid.columns, row, strict=True)) + "</tr>"
         for row in grid.rows
     ]
-    caption = f"<caption>{html.escape(grid.title)}</caption>" if grid.title else ""
-    label = html.escape(grid.title or grid.columns[0])
+    title = html.escape(grid.title)
+    caption = f"<caption>{title}</caption>" if title and not grid.folded else ""
+    label = title or html.escape(grid.columns[0])
     note = f'<p class="note">{html.escape(grid.note)}</p>' if grid.note else ""
-    return (
+    table = (
         f'<div class="grid"><div class="table" tabindex="0" role="region" aria-label="{label}"><table>{caption}'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}</div>"
     )
+    return f"<details><summary>{title}</summary>{table}</details>" if grid.folded else table
 
 
 def _link(link: Link) -> str:

@@ -22,7 +22,11 @@ Rows = list[dict[str, Any]]
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
-    return {"title": title, "type": "quantitative", "scale": {"zero": False, "nice": True}, **more}
+    return {"title": title, "type": "quantitative", "scale": _scale(), **more}
+
+
+def _scale(log: bool = False) -> dict[str, Any]:
+    return {"type": "log", "nice": True} if log else {"zero": False, "nice": True}
 
 
 def _tooltip(*fields: tuple[str, str, str]) -> list[dict[str, str]]:
@@ -58,6 +62,7 @@ def lines(
     levels: Mapping[str, float] | None = None,
     note: str = "",
     log: bool = False,
+    steps: bool = False,
     height: int = 260,
 ) -> Plot:
     """Return curves over a common axis.
@@ -70,6 +75,7 @@ def lines(
         levels: dashed lines of one height each, by name.
         note: how it is to be read.
         log: whether the second axis is logarithmic.
+        steps: whether a value holds until the next.
         height: of the plot, in pixels.
     """
     levels = {name: level for name, level in (levels or {}).items() if math.isfinite(level)}
@@ -81,7 +87,7 @@ def lines(
     ]
     across = [row["x"] for row in rows] or [0.0, 1.0]
     marks: Rows = [{"of": name, "x": end, "y": y_} for name, y_ in levels.items() for end in (min(across), max(across))]
-    scale = {"zero": False, "nice": True, **({"type": "log"} if log else {})}
+    scale = _scale(log)
     alone = 1 if len(across) <= len(curves) else 0  # a curve of one point has no line
     colour = _colour([*curves, *levels], [*levels])
     shown = _tooltip(("of", "what", ""), ("x", x, ",.4~g"), ("y", y, ".4f"))
@@ -96,7 +102,7 @@ def lines(
         },
         "layer": [
             {"data": {"values": marks}, "mark": {**line, "strokeDash": [6, 4], "strokeWidth": 1.5}},
-            {"mark": {**line, "interpolate": "monotone"}},
+            {"mark": {**line, "interpolate": "step-after" if steps else "linear"}},
             {
                 "mark": {"type": "point", "size": 60, "filled": True},
                 "params": [{"name": "near", "select": _NEAREST}],
@@ -154,7 +160,7 @@ def bars(
     ]
     spec: dict[str, Any] = {
         "data": {"values": rows},
-        "height": {"step": 16 if len(names) > 1 else 26},
+        "height": len(places) * (14 * len(names) + 12),
         "encoding": {"y": place, "color": _colour(names), **offset},
         "layer": layers,
     }
@@ -198,7 +204,7 @@ def points(
         height: of the plot, in pixels.
     """
     names = list(dict.fromkeys(str(row.get("of", "")) for row in rows))
-    kinds = {place: {"zero": False, "nice": True, **({"type": "log"} if place in log else {})} for place in ("x", "y")}
+    kinds = {place: _scale(place in log) for place in ("x", "y")}
     legend = {"orient": "bottom", "gradientLength": 160}
     colour = (
         {"field": shade[0], "type": "quantitative", "title": shade[1], "legend": legend, "scale": {"scheme": "viridis"}}
@@ -291,15 +297,13 @@ def heatmap(
     spec = {
         "data": {"values": rows},
         "height": 260,
-        "mark": {"type": "rect", "strokeWidth": 1},
+        "mark": {"type": "rect"},
         "encoding": {
             "x": {"field": "x", **_axis(x[0], scale={"zero": False, "nice": False})},
             "x2": {"field": "x2"},
             "y": {"field": "y", **_axis(y[0], scale={"zero": False, "nice": False})},
             "y2": {"field": "y2"},
-            "fill": {"field": "z", "type": "quantitative", "legend": legend, "scale": {"scheme": "viridis"}},
-            # Cells of one colour have no seams between them.
-            "stroke": {"field": "z", "type": "quantitative", "legend": None, "scale": {"scheme": "viridis"}},
+            "color": {"field": "z", "type": "quantitative", "legend": legend, "scale": {"scheme": "viridis"}},
             "tooltip": _tooltip(("a", x[0], ".2f"), ("b", y[0], ".2f"), ("z", z[0], ".3g")),
         },
     }
