@@ -244,6 +244,7 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
     if output.suffix == ".py":
         _check_module_name(output)
     loaded = load(rule)
+    _warn_of(rule)
     if isinstance(loaded, Objective):
         if lift:
             raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
@@ -257,6 +258,22 @@ def export(rule: Positional[RuleName], output: OutputFile, lift: bool = False) -
         start = loaded.evidence.get(START)
         rate = start if isinstance(start, float) else 1e-3
         print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate:g})")
+
+
+def _warn_of(rule: str) -> None:
+    """Say so on standard error if a run's rule is known to be worse than the yardstick, or than learning nothing."""
+    from .search.runs import open_store
+    from .search.store import holds_run
+
+    if holds_run(Path(rule)):
+        from .results.standing import NOTHING, WORSE
+        from .results.views import standing_of
+
+        method, store = open_store(Path(rule))
+        with store:
+            verdict = standing_of(method, store).verdict
+        if verdict.kind in (NOTHING, WORSE):
+            print(f"careful: {verdict.sentence}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

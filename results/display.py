@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ..search.engine import Record
 from .layout import show
+from .waiting import keep_time, waiting_words
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
@@ -73,7 +74,8 @@ class Display:
         self.searching: float | None = None
         self.record: Record[Any, Any, Any, Any] | None = None
         self.shown = self.said = self.began
-        self.doing, self.named = "starting", False
+        self.doing, self.named = "starting: loading JAX, and making what is trained", False
+        self.since = self.began
         self.over = threading.Event()
 
     def __enter__(self) -> Display:
@@ -89,9 +91,20 @@ class Display:
 
     def status(self, text: str) -> None:
         """Say what is going on."""
-        self.doing = text
+        self._begin(text)
         self._say(text)
         if self.live and self.record is None:
+            self._spin(text)
+
+    def _begin(self, what: str) -> None:
+        """Note that something begins, and how long what went on before has taken."""
+        now = time.perf_counter()
+        if self.record is None:  # steps differ in what they do, so the last one's time says little
+            keep_time(self.doing, now - self.since)
+        self.doing, self.since = what, now
+
+    def _spin(self, text: str) -> None:
+        if self.live:
             self.live.update(Spinner("dots", text) if isinstance(self.live, Live) else Text(text))
 
     def _say(self, text: str) -> None:
@@ -104,16 +117,21 @@ class Display:
     def _break_silence(self) -> None:
         """Say every so often, from a thread of its own, what is still going on (a compile, a long step)."""
         while not self.over.wait(1.0):
-            if not self.live and time.perf_counter() - self.said >= _SILENCE:
-                self._say(f"still {self.doing}")
+            now = time.perf_counter()
+            words = waiting_words(self.doing, now - self.since)
+            if self.live:
+                if self.record is None and now - self.since >= _SILENCE:
+                    self._spin(words)
+            elif now - self.said >= _SILENCE:
+                self._say(f"still {words}")
 
     def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
         """Show a step."""
         now = time.perf_counter()
         if self.searching is None:
             self.searching = now - record.metrics["seconds"]
+        self._begin(f"in step {record.step + 1:,}")
         self.record = record
-        self.doing = f"in step {record.step + 1:,}"
         self.count(record)
         if self.live:
             self.live.update(self._with_spinner(self.panel(record, now)))
