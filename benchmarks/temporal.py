@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from rulesmith import load
 from rulesmith.envs.registry import make
-from rulesmith.meta.frozen_clock import MOMENTS_FROZEN, frozen, returns_of
+from rulesmith.meta.frozen_clock import MOMENTS_FROZEN, frozen, frozen_returns
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.population import Population, use_cores
 from rulesmith.programs.objective import Objective
@@ -49,7 +49,7 @@ def main(
         population = Population(learner_for(place, rule, {}), 16)
         for length in updates or (10, 30, 100, 250):
             every = [rule, *(frozen(rule, moment) for moment in MOMENTS_FROZEN)]
-            own, *others = np.nan_to_num(returns_of(every, population, length, seeds, learning_rate, entropy))
+            own, *others = np.nan_to_num(frozen_returns(every, population, length, seeds, learning_rate, entropy))
             words = [f"{name}, {length} updates: {own.mean():.3f} with its clock"]
             for moment, other in zip(MOMENTS_FROZEN, others, strict=True):
                 lost = own - other

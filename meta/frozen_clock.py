@@ -39,7 +39,7 @@ def frozen(rule: Objective, moment: float) -> Objective:
     return dataclasses.replace(rule, arrays=arrays)
 
 
-def returns_of(
+def frozen_returns(
     rules: Sequence[Objective], population: Population, updates: int, seeds: int, rate: float | None, entropy: float
 ) -> Float[np.ndarray, "rules seeds"]:
     """Return the final returns of agents that networks of one kind train, on the same keys and levels.

@@ -28,7 +28,7 @@ from ..programs.rule import Rule
 from ..search.numerics import standard_numerics
 from . import verdicts as cache
 from .comparison_progress import reporting
-from .standing import keep_comparison, mark_of
+from .standing import keep_comparison, rule_mark
 from .statistics import Estimate, mean_and_error
 
 if TYPE_CHECKING:
@@ -341,7 +341,7 @@ def _kept_with_runs(rules: Sequence[Any], found: Comparison) -> Comparison:
         if directory is not None and directory.is_dir():
             rule = rule_meant(given)
             assert rule is not None
-            keep_comparison(directory, rule.name, mark_of(rule), found.to_dict())
+            keep_comparison(directory, rule.name, rule_mark(rule), found.to_dict())
     return found
 
 

@@ -27,7 +27,7 @@ NOTHING, WORSE, UNKNOWN, BETTER = "below learning nothing", "worse", "not yet kn
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusion:
     """What is known of a rule beside the yardstick: in short, and in a sentence."""
 
     kind: str
@@ -73,25 +73,25 @@ class Figure:
         return f"{self.name} {self.value:.4f} ({self.scale})"
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Conclusion:
         """What the number alone says, on the data that the search looked at."""
         sign = 1.0 if self.smaller else -1.0
         if self.nothing is not None and self.value < self.nothing:
-            return Verdict(NOTHING, f"Agents that it trains are below agents that learn nothing, on {self.where}.")
+            return Conclusion(NOTHING, f"Agents that it trains are below agents that learn nothing, on {self.where}.")
         if not self.yardstick:
-            return Verdict(UNKNOWN, "Whether agents learn with it is not yet known.")
+            return Conclusion(UNKNOWN, "Whether agents learn with it is not yet known.")
         if math.isinf(self.error):
-            return Verdict(
+            return Conclusion(
                 UNKNOWN, f"Too little has been seen on {self.where} to say how it is beside {self.yardstick}."
             )
         behind = sign * (self.value - self.at)
         if behind > 2 * self.error:
-            return Verdict(
+            return Conclusion(
                 WORSE, f"It is worse than {self.yardstick} even on {self.where}, which the search looked at."
             )
         close = "as good as" if abs(behind) <= 2 * self.error else "better than"
         told = f"On {self.where} it looks {close} {self.yardstick}, but the search looked at these: no proof yet."
-        return Verdict(UNKNOWN, told)
+        return Conclusion(UNKNOWN, told)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Standing:
     """A run's figure, None where it has none yet, and its verdict."""
 
     figure: Figure | None
-    verdict: Verdict
+    verdict: Conclusion
 
 
 def standing(figure: Figure | None, comparison: Mapping[str, Any] | None, seen: Sequence[str]) -> Standing:
@@ -111,14 +111,14 @@ def standing(figure: Figure | None, comparison: Mapping[str, Any] | None, seen: 
         seen: names of the tasks and environments that the search looked at.
     """
     if figure is None:
-        return Standing(None, Verdict(UNKNOWN, "Nothing has been found yet."))
+        return Standing(None, Conclusion(UNKNOWN, "Nothing has been found yet."))
     own = figure.verdict
     if comparison is None or own.kind == NOTHING:
         return Standing(figure, own)
     return Standing(figure, verdict_of(comparison["found"], comparison["rule"], seen) or own)
 
 
-def verdict_of(found: Mapping[str, Any], name: str, seen: Sequence[str] = ()) -> Verdict | None:
+def verdict_of(found: Mapping[str, Any], name: str, seen: Sequence[str] = ()) -> Conclusion | None:
     """Return what a comparison says of a rule; None if it has no such rule.
 
     Args:
@@ -133,28 +133,28 @@ def verdict_of(found: Mapping[str, Any], name: str, seen: Sequence[str] = ()) ->
         warning for warning in found.get("warnings", ()) if f" {name} is below agents that learn nothing" in warning
     ]
     if below:
-        return Verdict(NOTHING, f"Careful: {below[0]}.")
+        return Conclusion(NOTHING, f"Careful: {below[0]}.")
     agents = "environment" in rule["tasks"][0]
     smaller, yardstick = not agents, "tuned PPO" if agents else "tuned AdamW"
     value, low, high = (rule["interquartile_mean"][key] for key in ("value", "low", "high"))
     figure = f"{'normalized return' if agents else 'loss / that of AdamW'} {value:.3f}"
     if few := found.get("too_few"):
-        return Verdict(
+        return Conclusion(
             UNKNOWN, f"A pilot against {yardstick} gave {figure}: it has {few}, too few to say which is better."
         )
     figure += f" [{low:.3f}, {high:.3f}] over {len(found.get('claimed', rule['tasks']))} tasks"
     looked = sorted({row["task"] for row in rule["tasks"]} & set(seen)) if not agents else []
     if looked:
-        return Verdict(
+        return Conclusion(
             UNKNOWN, f"Against {yardstick}: {figure}, but the search looked at {', '.join(looked)}: no proof."
         )
     if low <= 1.0 <= high:
-        return Verdict(UNKNOWN, f"Not shown to differ from {yardstick}: {figure}.")
+        return Conclusion(UNKNOWN, f"Not shown to differ from {yardstick}: {figure}.")
     better = (value < 1.0) == smaller
-    return Verdict(BETTER if better else WORSE, f"{'Better' if better else 'Worse'} than {yardstick}: {figure}.")
+    return Conclusion(BETTER if better else WORSE, f"{'Better' if better else 'Worse'} than {yardstick}: {figure}.")
 
 
-def mark_of(rule: Rule | Objective) -> str:
+def rule_mark(rule: Rule | Objective) -> str:
     """Return a hash of what a rule computes."""
     return rule.mark() if isinstance(rule, Objective) else Programs.of(rule.programs).digest
 

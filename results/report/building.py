@@ -16,7 +16,7 @@ from ...search.method import Method
 from ...search.runs import load, open_store
 from ...search.store import holds_run, state_of
 from ..layout import duration, fact_words
-from ..standing import UNKNOWN, Standing, Verdict, mark_of, verdict_of
+from ..standing import UNKNOWN, Conclusion, Standing, rule_mark, verdict_of
 from ..views import comparison_of, standing_of, tasks_of, view_of
 from . import plots
 from .comparisons import comparison_sections, side_by_side
@@ -76,14 +76,14 @@ def _of_comparison(path: Path, found: dict[str, Any]) -> Report:
     return Report(
         title=f"{', '.join(names)} beside {found['baseline']}",
         kind=f"a comparison, from {path.name}",
-        verdict=alone or Verdict(kinds[0][1].kind if _same(kinds) and kinds[0][1] else "compared", told),
+        verdict=alone or Conclusion(kinds[0][1].kind if _same(kinds) and kinds[0][1] else "compared", told),
         facts=side_by_side(found),
         warnings=found.get("warnings", ()),
         sections=comparison_sections(found),
     )
 
 
-def _same(kinds: Sequence[tuple[str, Verdict | None]]) -> bool:
+def _same(kinds: Sequence[tuple[str, Conclusion | None]]) -> bool:
     return len({verdict.kind if verdict else "" for _, verdict in kinds}) == 1
 
 
@@ -100,7 +100,7 @@ def _of_run(method: Method[Any], store: Any, given: dict[str, Any] | None, follo
     facts = [*_figure_facts(standing), *findings.facts, *_rate_facts(rule)]
     facts.append(("state", state.split(":")[0], f"{view.done(store)} in {duration(store.seconds())}"))
     sections = [*findings.sections]
-    sections += measured_sections(known_measures(store.directory, mark_of(rule)))
+    sections += measured_sections(known_measures(store.directory, rule_mark(rule)))
     sections += comparison_sections(found, name) if found else []
     sections.append(_next_and_facts(method, store, found is not None))
     return Report(
@@ -182,7 +182,7 @@ def _of_rule(rule: Rule | Objective, given: dict[str, Any] | None) -> Report:
     return Report(
         title=rule.name,
         kind=f"{kind}: {rule.description}" if rule.description else kind,
-        verdict=verdict or Verdict(UNKNOWN, "It has not been judged yet on tasks that no search saw."),
+        verdict=verdict or Conclusion(UNKNOWN, "It has not been judged yet on tasks that no search saw."),
         facts=facts,
         rule=_listing(rule),
         reading=reading_of(rule),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..standing import Verdict
+from ..standing import Conclusion
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Report:
 
     title: str
     kind: str
-    verdict: Verdict | None = None
+    verdict: Conclusion | None = None
     facts: Sequence[tuple[str, str, str]] = ()
     rule: Listing | None = None
     reading: str = ""

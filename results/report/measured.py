@@ -27,7 +27,7 @@ from ...search.runs import open_store
 from ...search.strategies.refining import shorter
 from ..comparison import compare
 from ..comparison_progress import reporting
-from ..standing import mark_of
+from ..standing import rule_mark
 from ..views import comparison_of, tasks_of
 from .document import Section
 from .networks import clock_parts
@@ -85,7 +85,7 @@ def measure(directory: Path) -> None:
     method, store = open_store(directory)
     with store:
         rule = method.rule(store)
-        mark, config = mark_of(rule), store.fact("config")
+        mark, config = rule_mark(rule), store.fact("config")
         known = {"mark": mark, **known_measures(directory, mark)}
         compared = comparison_of(method, store) is not None
         if any(isinstance(each, dict) for key in ("tasks", "environments") for each in config.get(key) or ()):
@@ -162,7 +162,7 @@ def _clock(method: Method[Any], store: Any, rule: Objective) -> list[dict[str, A
     import numpy as np
 
     from ...envs.registry import make
-    from ...meta.frozen_clock import MOMENTS_FROZEN, frozen, returns_of
+    from ...meta.frozen_clock import MOMENTS_FROZEN, frozen, frozen_returns
     from ...meta.learners import learner_for, updates_for
     from ...meta.population import Population, use_cores
     from ...search.executors import available_cores, cache_compilations
@@ -186,7 +186,7 @@ def _clock(method: Method[Any], store: Any, rule: Objective) -> list[dict[str, A
         population = Population(learner, 16)
         for job in jobs:
             rate, entropy = reference.get("learning_rate"), config.get("entropy", 0.0)
-            lived = returns_of(every, population, int(job.cost), _CLOCK_SEEDS, rate, entropy)
+            lived = frozen_returns(every, population, int(job.cost), _CLOCK_SEEDS, rate, entropy)
             own, *others = np.nan_to_num(lived)
             for moment, other in zip(MOMENTS_FROZEN, others, strict=True):
                 lost = own - other

@@ -18,7 +18,7 @@ QUIET = "#808890"
 """Colour of what is there to compare with."""
 SHOWN_POINTS = 400
 """The most points of a line; of more, means of neighbours are shown."""
-Rows = list[dict[str, Any]]
+_Rows = list[dict[str, Any]]
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
@@ -79,14 +79,15 @@ def lines(
         height: of the plot, in pixels.
     """
     levels = {name: level for name, level in (levels or {}).items() if math.isfinite(level)}
-    rows: Rows = [
+    rows: _Rows = [
         {"of": name, "x": round(a, 6), "y": float(f"{b:.6g}")}
         for name, points in curves.items()
         for a, b in points
         if math.isfinite(b)
     ]
     across = [row["x"] for row in rows] or [0.0, 1.0]
-    marks: Rows = [{"of": name, "x": end, "y": y_} for name, y_ in levels.items() for end in (min(across), max(across))]
+    ends = (min(across), max(across))
+    marks: _Rows = [{"of": name, "x": end, "y": level} for name, level in levels.items() for end in ends]
     scale = _scale(log)
     alone = 1 if len(across) <= len(curves) else 0  # a curve of one point has no line
     colour = _colour([*curves, *levels], [*levels])
@@ -140,7 +141,7 @@ def bars(
     """
     names = list(dict.fromkeys(name for _, name, *_ in groups))
     places = list(dict.fromkeys(place for place, *_ in groups))
-    rows: Rows = [
+    rows: _Rows = [
         {"place": place, "of": name, "value": value_, "low": low, "high": high, "told": _told(value_, low, high)}
         for place, name, value_, low, high in groups
         if math.isfinite(value_)
@@ -148,7 +149,7 @@ def bars(
     offset = {"yOffset": {"field": "of", "type": "nominal", "sort": names}} if len(names) > 1 else {}
     shown = _tooltip(("place", "where", ""), ("of", "what", ""), ("told", value, ""))
     place = {"field": "place", "type": "nominal", "sort": places, "title": None, "axis": {"labelLimit": 150}}
-    layers: Rows = [
+    layers: _Rows = [
         {
             "mark": {"type": "rule", "strokeWidth": 2},
             "encoding": {"x": {"field": "low", **_axis(value)}, "x2": {"field": "high"}, "tooltip": shown},
@@ -215,7 +216,7 @@ def points(
     point = {"type": "point", "filled": True, "size": 55, "opacity": 0.85}
     if any("opens" in row for row in rows):
         point["cursor"] = "pointer"
-    layers: Rows = [{"mark": point, "encoding": {"color": colour, "tooltip": shown}}]
+    layers: _Rows = [{"mark": point, "encoding": {"color": colour, "tooltip": shown}}]
     if line:
         joined = {"transform": [{"filter": f"datum.{line}"}]}
         step = {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5, "color": COLOURS[1]}

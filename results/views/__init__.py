@@ -17,7 +17,7 @@ from ...search.config_codec import names_of
 from ...search.runs import open_store
 from ...search.store import state_of
 from ..layout import duration, next_steps_text
-from ..standing import COMPARISON, NOTHING, WORSE, Figure, Standing, kept_comparison, mark_of, standing
+from ..standing import COMPARISON, NOTHING, WORSE, Figure, Standing, kept_comparison, rule_mark, standing
 
 if TYPE_CHECKING:
     from ...search.method import Method
@@ -96,7 +96,7 @@ def comparison_of(method: Method[Any], store: Any) -> dict[str, Any] | None:
     """Return the comparison that is kept with a run of the rule that it has now; None if there is none."""
     if not (store.directory / COMPARISON).is_file():
         return None
-    return kept_comparison(store.directory, mark_of(method.rule(store)))
+    return kept_comparison(store.directory, rule_mark(method.rule(store)))
 
 
 def standing_of(method: Method[Any], store: Any) -> Standing:

@@ -26,7 +26,7 @@ from ..standing import Figure
 from ..statistics import mean_and_error
 from . import Findings, Rows, View, tasks_of
 
-LEAST = 5
+FEWEST = 5
 """Fewer generations say nothing."""
 
 
@@ -42,7 +42,9 @@ def figure_of_centers(centers: Sequence[float], where: str) -> Figure | None:
     latest = centers[-LATEST:]
     mean, error = mean_and_error(latest)
     name = f"normalized return, last {len(latest)} generations" if len(latest) > 1 else "normalized return"
-    return Figure(name, mean, False, "tuned PPO", where, error=error if len(latest) >= LEAST else math.inf, nothing=0.0)
+    return Figure(
+        name, mean, False, "tuned PPO", where, error=error if len(latest) >= FEWEST else math.inf, nothing=0.0
+    )
 
 
 class GenerationDisplay(Display):

@@ -23,7 +23,7 @@ from ..mutation import WordCosts
 from ..numerics import jax_flags, under_flags
 from ..program_store import ProgramStore
 
-RATES = "learning rates"
+RATES_FACT = "learning rates"
 """The fact that holds them."""
 
 
@@ -169,17 +169,17 @@ def keep_learning_rates(
         status: is told what is going on.
     """
     text = programs.to_flat_text()
-    if (store.fact(RATES) or {}).get("program") == text:
+    if (store.fact(RATES_FACT) or {}).get("program") == text:
         return
     status(f"finding the learning rates that suit the best program, on {', '.join(tasks)}")
     rates = executor.map([("rate", text, what) for what in tasks.values()])
     known = {name: rate for name, rate in zip(tasks, rates, strict=True) if rate is not None}
-    store.add_fact(RATES, {"program": text, "rates": known})
+    store.add_fact(RATES_FACT, {"program": text, "rates": known})
 
 
 def learning_rate_facts(store: ProgramStore, programs: Programs) -> dict[str, Any]:
     """Return the learning rates that suit a rule of a run, as evidence; nothing where they are not known."""
-    kept = store.fact(RATES) or {}
+    kept = store.fact(RATES_FACT) or {}
     if not kept.get("rates") or kept["program"] != programs.to_flat_text():
         return {}
     rates = kept["rates"]

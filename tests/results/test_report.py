@@ -32,7 +32,7 @@ from rulesmith.results.report.page import to_html
 from rulesmith.results.report.programs import changed_lines
 from rulesmith.results.report.reading import reading_of, sentence
 from rulesmith.results.reporting import runs_table
-from rulesmith.results.standing import keep_comparison, mark_of
+from rulesmith.results.standing import keep_comparison, rule_mark
 from rulesmith.results.views import run_text
 from rulesmith.search.method import Devices, discover
 from rulesmith.search.store import Store
@@ -107,7 +107,7 @@ def test_what_to_do_next_is_printed_with_the_learning_rate_that_worked(runs, sai
 def test_the_verdict_of_a_kept_comparison_is_the_runs(runs):
     run = rulesmith.open_run(runs["objective"])
     rule = {"interquartile_mean": {"value": 0.7, "low": 0.6, "high": 0.8}, "tasks": [{"environment": "Catch-bsuite"}]}
-    keep_comparison(run.directory, "objective", mark_of(run.best), {"rules": {"objective": rule}, "too_few": ""})
+    keep_comparison(run.directory, "objective", rule_mark(run.best), {"rules": {"objective": rule}, "too_few": ""})
     try:
         assert run.standing.verdict.kind == "worse"
         assert "worse" in repr(run)
@@ -375,7 +375,7 @@ def test_watch_and_follow_go_on_until_the_run_ends(runs, folder, monkeypatch):
 def test_what_was_computed_for_a_report_is_of_the_rule_that_the_run_has(runs):
     run = runs["symbolic"]
     found = {"whole": 0.9, "noise": 0.01, "worth": {"m = interp(g, m, 0.9)": 1.2, "v = square(g)": None}}
-    (run / MEASURES).write_text(json.dumps({"mark": mark_of(rulesmith.open_run(run).best), "statements": found}))
+    (run / MEASURES).write_text(json.dumps({"mark": rule_mark(rulesmith.open_run(run).best), "statements": found}))
     try:
         assert "Statements" in [section.name for section in report_of(run).sections]
         (run / MEASURES).write_text(json.dumps({"mark": "another", "statements": found}))
