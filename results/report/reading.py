@@ -10,7 +10,7 @@ from ...programs.objective import Objective
 from ...programs.program import Operand, Statement
 from ...programs.rule import Rule
 
-MOST_WORDS = 90
+MOST_WORDS = 70
 """Of a longer sentence only what the program is made of is said."""
 _TINY = 1e-4
 """A number below this that is added only keeps a division from failing."""
