@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .programs.pytorch.modules import torch_leaf_classes
     from .programs.rule import Rule
     from .results.comparison import compare
+    from .results.loggers import TensorBoard, WandB
     from .results.run import Run, open_run
     from .search.method import Devices, Workers
     from .search.methods.curriculum import CurriculumSearch
@@ -43,6 +44,7 @@ _PLACES = {
     "Objective": "programs.objective",
     "Rule": "programs.rule",
     "compare": "results.comparison",
+    **dict.fromkeys(("TensorBoard", "WandB"), "results.loggers"),
     **dict.fromkeys(("Run", "open_run"), "results.run"),
     **dict.fromkeys(("Devices", "Workers"), "search.method"),
     "CurriculumSearch": "search.methods.curriculum",
@@ -94,6 +96,8 @@ __all__ = [
     "Step",
     "Symbolic",
     "Task",
+    "TensorBoard",
+    "WandB",
     "Workers",
     "compare",
     "discover",

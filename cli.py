@@ -33,20 +33,23 @@ OptionalOutput = Annotated[Path | None, arg(metavar="FILE", aliases=["-o", "--ou
 OptionalCount = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 
 
-def runs(directory: Positional[Path] = Path("runs")) -> None:
-    """List the runs under a directory, with the best of each.
+def runs(directory: Positional[Path] = Path("runs"), sort: str = "started") -> None:
+    """List the runs under a directory: how each stands, its figure and its verdict.
 
-    Example: rulesmith runs
+    Example: rulesmith runs --sort figure
 
     Args:
         directory: The directory that holds the runs.
+        sort: Column to sort by: run, started, method, state, time, figure or verdict; the best come first.
     """
     from .results.reporting import runs_table
 
-    _print(runs_table(directory))
+    _print(runs_table(directory, sort))
 
 
-def show(rule: Positional[RuleName], json: bool = False, stats: bool = False, latex: bool = False) -> None:
+def show(
+    rule: Positional[RuleName], json: bool = False, stats: bool = False, latex: bool = False, follow: bool = False
+) -> None:
     """Show a rule (a published one, a rule file), or a run with its best rule.
 
     Example: rulesmith show lion
@@ -56,6 +59,7 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False, la
         json: Print JSON; of a run, nothing that depends on clock, machine, workers or the directory's name.
         stats: With --json of a run, add what depends on those.
         latex: Print the rule's equations, as LaTeX.
+        follow: Of a run that goes on, show how it stands until it ends.
     """
     from .results import reporting, views
     from .search.runs import load
@@ -65,6 +69,13 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False, la
         if json:
             raise RulesmithError("show prints JSON or LaTeX, not both")
         print(load(rule).to_latex())
+        return
+    if follow:
+        if not holds_run(Path(rule)) or json:
+            raise RulesmithError(f"{rule}: --follow is for a run's directory, without --json")
+        from .results.following import follow as follow_run
+
+        follow_run(Path(rule), _console())
         return
     if holds_run(Path(rule)):
         report = views.run_json(Path(rule), stats=stats) if json else views.run_text(Path(rule))
@@ -76,21 +87,47 @@ def show(rule: Positional[RuleName], json: bool = False, stats: bool = False, la
         _print(report)
 
 
-def report(run: Positional[Path], output: OptionalOutput = None, comparison: OptionalFile = None) -> None:
-    """Write a run's report as one HTML file: what was found, how it came about, what it does.
+def report(
+    subjects: Positional[Annotated[tuple[str, ...], arg(metavar="RUN|RULE|FILE", help_behavior_hint="")]] = (),
+    output: OptionalOutput = None,
+    compare: SomeNames = (),
+    comparison: OptionalFile = None,
+    format: str = "html",
+    full: bool = False,
+    watch: bool = False,
+) -> None:
+    """Write a report of a run, a rule or a comparison as one file: what was found, how, and why to believe it.
 
     Example: rulesmith report runs/mine -o mine.html
 
     Args:
-        run: The run's directory.
-        output: The file to write; by default report.html in the run's directory.
-        comparison: A file of `rulesmith compare --json`, to be shown too.
+        subjects: A run's directory, a rule's name or file, or a file of `rulesmith compare --json`.
+        output: The file to write; by default report.html in a run's directory, or NAME-report.html here.
+        compare: Runs to set side by side instead.
+        comparison: A file of `rulesmith compare --json` to show with a run or a rule; by default the latest of the run.
+        format: html, or md with the figures in a folder beside it.
+        full: Compute first what takes training, unless it is known: what statements are worth, tuning, learning curves,
+            what freezing the clock costs. Kept in the run's directory; Ctrl-C is safe.
+        watch: Write the file anew while the run goes on; the open page follows.
     """
-    from .results.html import write_report
+    named: tuple[str, ...] = (*subjects, *compare)
+    if not named:
+        raise RulesmithError("name a run's directory, a rule, or a file of `rulesmith compare --json`")
+    if compare and len(named) < 2:
+        raise RulesmithError("--compare: name at least two runs")
+    if len(named) > 1 and not compare:
+        raise RulesmithError("a report is of one thing; --compare sets several runs side by side")
+    formats = ("html", "md")
+    if format not in formats:
+        raise RulesmithError(f"no format {format!r}{nearest(format, formats)}; there are {', '.join(formats)}")
+    first = Path(next(iter(named)))
+    folder, stem = (first, "report") if first.is_dir() and not compare else (Path(), f"{first.stem}-report")
+    output = output or folder / f"{stem}.{format}"
+    from .results.report.writing import write_report
 
-    output = output or run / "report.html"
-    write_report(run, output, comparison)
-    print(f"{output}: the report of {run}")
+    say = functools.partial(print, flush=True) if watch else None
+    write_report(named, output, comparison, full=full, watch=say)
+    print(f"{output}: the report of {' and '.join(named)}")
 
 
 def rules() -> None:
@@ -224,6 +261,7 @@ def export(
     elif framework != "jax":
         raise RulesmithError(f"{output}: a rule file is for no framework; for --framework {framework} name a .py file")
     loaded = load(rule)
+    _warn_of(rule)
     if isinstance(loaded, Objective):
         if lift:
             raise RulesmithError(f"--lift makes literals of an optimizer's program hyperparameters; {rule} is none")
@@ -246,6 +284,22 @@ def export(
     else:
         print(f"{output}: {loaded.name}, as an optax transform")
         print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate:g})")
+
+
+def _warn_of(rule: str) -> None:
+    """Say so on standard error if a run's rule is known to be worse than the yardstick, or than learning nothing."""
+    from .search.runs import open_store
+    from .search.store import holds_run
+
+    if holds_run(Path(rule)):
+        from .results.standing import NOTHING, WORSE
+        from .results.views import standing_of
+
+        method, store = open_store(Path(rule))
+        with store:
+            verdict = standing_of(method, store).verdict
+        if verdict.kind in (NOTHING, WORSE):
+            print(f"careful: {verdict.sentence}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -668,13 +722,25 @@ def _check_module_name(output: Path) -> None:
         raise RulesmithError(f"{output}: {name!r} cannot be imported; call it {right}.py, for example")
 
 
+def _console() -> Any:
+    """Return the console to print on; where the output goes to no terminal, it is as wide as needed."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
 def _print(renderable: Any) -> None:
     from rich.console import Console
+    from rich.table import Table
 
     from .results.layout import show as show_on
 
-    console = Console(highlight=False)
-    show_on(console if console.is_terminal else Console(highlight=False, width=160), renderable)
+    console = _console()
+    if not console.is_terminal and isinstance(renderable, Table):  # a list that another program reads is cut nowhere
+        wide = Console(highlight=False, width=10_000)
+        console = Console(highlight=False, width=max(160, wide.measure(renderable).maximum))
+    show_on(console, renderable)
 
 
 __all__ = ["COMMANDS", "SEARCHES", "parse", "run"]

@@ -9,12 +9,12 @@ from typing import Any
 
 from .programs import RulesmithError
 from .results.run import Run
-from .results.views import view_of
+from .results.views import ending, view_of
 from .search import method as methods
 from .search.engine import Observer
 from .search.method import Devices, Method, Workers
 from .search.runs import method_named, method_of
-from .search.store import FILE, Store
+from .search.store import FILE, Store, holds_run
 
 RUNS_FOLDER = Path("runs")
 """Where runs are made if nothing else is said."""
@@ -47,7 +47,8 @@ def discover(
         generations: the same for `ObjectiveSearch`.
         steps: the same for `CurriculumSearch` and `Refinement`.
         resume: go on with the run in `out`.
-        callbacks: functions of each step's `Record`; one that returns True stops the run.
+        callbacks: functions of each step's `Record`; one that returns True stops the run. Of those that have a method
+            `finish`, such as `TensorBoard` and `WandB`, it is called with the run in the end.
         resources: where to compute: `Workers` or `Devices`; by default on all of this machine.
         progress: whether to show how the search goes.
 
@@ -77,8 +78,19 @@ def discover(
             raise RulesmithError(f"{name} does not bound a search of method {method.name!r}; {method.unit} does")
     where = directory_of(method, Path(out) if out else None, resume)
     how = {"minutes": minutes, "resume": resume, "resources": resources, "callbacks": callbacks}
-    run_method(method, config, where, bound=bounds[method.unit], progress=progress, **how)
+    try:
+        run_method(method, config, where, bound=bounds[method.unit], progress=progress, **how)
+    finally:
+        _finish(callbacks, where)
     return Run(where)
+
+
+def _finish(callbacks: Sequence[Observer], directory: Path) -> None:
+    """Call `finish` of the callbacks that have it, with the run, if it has made a step."""
+    waiting = [callback for callback in callbacks if hasattr(callback, "finish")]
+    if waiting and holds_run(directory) and (run := Run(directory)).begun:
+        for callback in waiting:
+            callback.finish(run)  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def run_method(
@@ -115,7 +127,7 @@ def run_method(
             begun = (directory / FILE).exists()
             display.status(f"stopped; {kept if begun else 'before the first step, so nothing is kept'}")
             raise
-    display.end()
+    display.end(ending(directory))
 
 
 def directory_of(method: Method[Any], out: Path | None, resume: bool) -> Path:

@@ -39,6 +39,8 @@ PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(6))
 """Root mean squares of the update that the pilot tries."""
 RUNS = 6
 """Runs in one call where they are vmapped: the pilot's, or the step sizes times seeds of a task. Else half as many."""
+RATES = tuple(float(f"{10 ** (i / 3 - 4):.2g}") for i in range(13))
+"""Learning rates that are tried of what a search has found, from 1e-4 to 1."""
 SHORT_PART = 3
 """A short training has this part of a task's steps."""
 SHORT_WEIGHT = 0.5
@@ -348,6 +350,12 @@ class Fitness:
         trial = Trial(self._first, PILOT_SIZES, self.protocol.seeds[:1], self.protocol.pilot_steps)
         losses = self._tried([program], {0: trial})[0]
         return Measured(float(losses.min()), PILOT_SIZES[int(np.argmin(losses))])
+
+    def learning_rate(self, program: Programs, name: str) -> float | None:
+        """Return the one of `RATES` with the smallest validation loss on a task; None if all diverge."""
+        seeds = self.protocol.seeds[:1]
+        losses = self._trainer(name).losses_of([program], [RATES], seeds, relative=False)[0, :, 0, 0]
+        return RATES[int(np.nanargmin(losses))] if np.isfinite(losses).any() else None
 
     def measure_adamw(self, name: str, setting: dict[str, float] | None = None) -> tuple[Measured | None, Measured]:
         """Return AdamW under this protocol: in the pilot, if this is the pilot's task, and on the task.

@@ -28,6 +28,7 @@ from ..programs.rule import Rule
 from ..search.numerics import standard_numerics
 from . import verdicts as cache
 from .comparison_progress import reporting
+from .standing import keep_comparison, rule_mark
 from .statistics import Estimate, mean_and_error
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, the statistics with it."""
+        common = {"baseline": self.baseline, "trials": self.trials, "seeds": self.seeds, "too_few": self.too_few()}
+        return common | {"warnings": self.warnings(), "conclusions": self.conclusions(), **self.more_facts()}
+
+    def more_facts(self) -> dict[str, Any]:
+        """Return what `to_dict` says of this kind of comparison, its `rules` among it."""
         raise NotImplementedError
 
     def table(self) -> pd.DataFrame:
@@ -293,7 +299,7 @@ def compare(
         agent: for objectives: settings that all agents share, such as ``{"workers": 16}``; by default those that the
             first learned rule among them was found with.
         workers: processes, or for objectives devices (a CPU's cores are devices); by default all.
-        status: function that is called with a line for each judgement and every ten seconds, at times from another
+        status: function that is called with a line for each judgement and every nine seconds, at times from another
             thread. By default the lines go to standard error, on a terminal as a progress bar.
 
     Returns:
@@ -320,13 +326,24 @@ def compare(
         from .optimizer_contest import OptimizerContest
 
         optimizers = OptimizerContest(rules, tasks, trials=trials or 64, seeds=seeds or 5, sizes=sizes, workers=workers)
-        return optimizers.comparison(judged(optimizers, status))
+        return _kept_with_runs(rules, optimizers.comparison(judged(optimizers, status)))
     from .objective_comparison import ObjectiveContest
 
     objectives = ObjectiveContest(
         rules, env, horizon, trials=trials or 8, seeds=seeds or 10, agent=agent, workers=workers
     )
-    return objectives.comparison(judged(objectives, status))
+    return _kept_with_runs(rules, objectives.comparison(judged(objectives, status)))
+
+
+def _kept_with_runs(rules: Sequence[Any], found: Comparison) -> Comparison:
+    """Keep a comparison with each run whose rule is in it, and return it."""
+    for given in rules:
+        directory = Path(given) if isinstance(given, str | Path) else getattr(given, "directory", None)
+        if directory is not None and directory.is_dir():
+            rule = rule_meant(given)
+            assert rule is not None
+            keep_comparison(directory, rule.name, rule_mark(rule), found.to_dict())
+    return found
 
 
 def judged(contest: Contest[Found], status: Callable[[str], None] | None = None) -> dict[Judgement, Found]:

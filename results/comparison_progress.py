@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-SILENCE = 10.0
+SILENCE = 9.0
 """Seconds without a line after which one says what is being worked on."""
 
 

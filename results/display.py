@@ -11,15 +11,17 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.spinner import Spinner
 from rich.text import Text
 
 from ..search.engine import Record
-from .layout import careful
+from .layout import careful, show
 from .signs_of_life import LIFE_SIGNS, LONG, dead_parts, signs_words
+from .waiting import keep_time, waiting_words
 
 _LINES_EVERY = 5.0
 """Seconds between plain lines."""
@@ -46,7 +48,7 @@ class NotebookCell:
         console = Console(record=True, file=io.StringIO(), width=110, force_jupyter=False)
         console.print(renderable)
         page = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
-        self._handle.update({"text/html": page}, raw=True)
+        self._handle.update({"text/html": page}, raw=True)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 class Display:
@@ -74,7 +76,8 @@ class Display:
         self.searching: float | None = None
         self.record: Record[Any, Any, Any, Any] | None = None
         self.shown = self.said = self.began
-        self.doing, self.named = "starting", False
+        self.doing, self.named = "starting: loading JAX, and making what is trained", False
+        self.since = self.began
         self.signs: dict[str, deque[float]] = {}
         self.dead: dict[str, str] = {}
         self.told: set[str] = set()
@@ -93,9 +96,20 @@ class Display:
 
     def status(self, text: str) -> None:
         """Say what is going on."""
-        self.doing = text
+        self._begin(text)
         self._say(text)
         if self.live and self.record is None:
+            self._spin(text)
+
+    def _begin(self, what: str) -> None:
+        """Note that something begins, and how long what went on before has taken."""
+        now = time.perf_counter()
+        if self.record is None:  # steps differ in what they do, so the last one's time says little
+            keep_time(self.doing, now - self.since)
+        self.doing, self.since = what, now
+
+    def _spin(self, text: str) -> None:
+        if self.live:
             self.live.update(Spinner("dots", text) if isinstance(self.live, Live) else Text(text))
 
     def _say(self, text: str) -> None:
@@ -108,29 +122,47 @@ class Display:
     def _break_silence(self) -> None:
         """Say every so often, from a thread of its own, what is still going on (a compile, a long step)."""
         while not self.over.wait(1.0):
-            if not self.live and time.perf_counter() - self.said >= _SILENCE:
-                self._say(f"still {self.doing}")
+            now = time.perf_counter()
+            words = waiting_words(self.doing, now - self.since)
+            if self.live:
+                if self.record is None and now - self.since >= _SILENCE:
+                    self._spin(words)
+            elif now - self.said >= _SILENCE:
+                self._say(f"still {words}")
 
     def __call__(self, record: Record[Any, Any, Any, Any]) -> None:
         """Show a step."""
         now = time.perf_counter()
         if self.searching is None:
             self.searching = now - record.metrics["seconds"]
+        self._begin(f"in step {record.step + 1:,}")
         self.record = record
-        self.doing = f"in step {record.step + 1:,}"
         self.count(record)
         if self.live:
-            self.live.update(self.panel(record, now))
+            self.live.update(self._with_spinner(self.panel(record, now)))
         elif now - self.shown >= _LINES_EVERY:
             self.shown = now
             self._say(self.line(record, now))
 
-    def end(self) -> None:
-        """Say what was found, and what to do with it."""
+    def _with_spinner(self, panel: Panel) -> Any:
+        """Return a panel over what is going on and since when; only a terminal draws it again between steps."""
+        if not isinstance(self.live, Live):
+            return panel
+        going_on = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        going_on.add_task(self.doing)
+        return Group(panel, going_on)
+
+    def end(self, standing: Any) -> None:
+        """Say what was found, how the run stands, and what to do with it.
+
+        Args:
+            standing: what to print in the end; see `views.ending`.
+        """
         if self.record is None:
             self.console.print("nothing new was found")
-            return
-        self.summary(self.record)
+        else:
+            self.summary(self.record)
+        show(self.console, standing)
 
     def spent(self, now: float) -> str:
         """Return the time of the search so far, and of its bound."""

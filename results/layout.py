@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,16 +33,42 @@ def careful(text: str) -> Text:
     return Text(f"careful: {text}", style="bold red")
 
 
-def section(title: str, text: str = "") -> str:
-    """Return the heading of a report's section, and a paragraph, as HTML."""
-    return f"<h2>{html.escape(title)}</h2>" + (f"<p>{html.escape(text)}</p>" if text else "")
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return how many there are of something.
+
+    >>> counted(1, "program"), counted(2000, "life", "lives")
+    ('1 program', '2,000 lives')
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def text_part(renderable: Any) -> str:
-    """Return what is made for the terminal as HTML."""
-    console = Console(width=110, record=True, file=io.StringIO(), highlight=False)
-    show(console, renderable)
-    return f"<pre>{html.escape(console.export_text())}</pre>"
+def duration(seconds: float) -> str:
+    """Return a time in words, in the unit that suits it.
+
+    >>> duration(95), duration(7300)
+    ('1.6 minutes', '2.0 hours')
+    """
+    for unit, size in (("days", 2 * 86400), ("hours", 5400), ("minutes", 90)):
+        if seconds >= size:
+            return f"{seconds / {'days': 86400, 'hours': 3600, 'minutes': 60}[unit]:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def export_step(run: str, name: str, rate: Any = None) -> tuple[str, str]:
+    """Return the command that exports a run's rule to a file of that name, with the learning rate that worked."""
+    use = f"; use it as {name}({rate:g}), the learning rate that worked" if isinstance(rate, float) else ""
+    return f"rulesmith export {run} -o {name}.py", f"writes it as one readable file of JAX and optax{use}"
+
+
+def next_steps_text(steps: Sequence[tuple[str, str]]) -> Group:
+    """Return commands with what they do, for the terminal."""
+    if not steps:
+        return Group()
+    lines = [Text("Next:", style="bold")]
+    for words, what in steps:
+        lines.append(Text(f"  {words}", no_wrap=True, overflow="ignore"))
+        lines.append(Text(f"      {what}", style="dim"))
+    return Group(*lines)
 
 
 def code(text: str) -> Text:
@@ -64,16 +88,17 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     """Return names and values, a line each."""
     rows = table(title, "")
     for key, value in facts.items():
-        rows.add_row(f"  {key}", _words(value))
+        rows.add_row(f"  {key}", fact_words(value))
     return rows
 
 
-def _words(value: Any) -> str:
+def fact_words(value: Any) -> str:
+    """Return the value of a fact in words."""
     match value:
         case float():
             return f"{value:.4f}"
         case Mapping():
-            return "\n".join(f"{key}: {_words(each)}" for key, each in value.items())
+            return "\n".join(f"{key}: {fact_words(each)}" for key, each in value.items())
         case [str(), *_]:
             return "\n".join(map(str, value))
         case _:

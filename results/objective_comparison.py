@@ -162,8 +162,8 @@ class ObjectiveComparison(Comparison):
             found.append(f"{told}: {'; '.join(edges)}")
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, the statistics with it."""
+    def more_facts(self) -> dict[str, Any]:
+        """See `Comparison.more_facts`."""
         rules = {}
         for name, verdicts in self.verdicts.items():
             rules[name] = {
@@ -185,16 +185,7 @@ class ObjectiveComparison(Comparison):
                     for (env, horizon), verdict, row in zip(self.tasks, verdicts, self.scores(name), strict=True)
                 ],
             }
-        return {
-            "baseline": self.baseline,
-            "random": list(self.random),
-            "tells": self.learned(),
-            "warnings": self.warnings(),
-            "agent": dict(self.agent),
-            "trials": self.trials,
-            "seeds": self.seeds,
-            "rules": rules,
-        }
+        return {"random": list(self.random), "tells": self.learned(), "agent": dict(self.agent), "rules": rules}
 
 
 class ObjectiveContest:

@@ -201,8 +201,8 @@ class OptimizerComparison(Comparison):
                 return i / len(curve)
         return None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, the statistics with it."""
+    def more_facts(self) -> dict[str, Any]:
+        """See `Comparison.more_facts`."""
         rules = {}
         for name, verdicts in self.verdicts.items():
             tasks = []
@@ -224,13 +224,8 @@ class OptimizerComparison(Comparison):
                 "tasks": tasks,
             }
         return {
-            "baseline": self.baseline,
-            "trials": self.trials,
             "tuning_seeds": TUNING_SEEDS,
-            "seeds": self.seeds,
             "first_seed": FIRST_SEED,
             "claimed": [self.tasks[i].name for i in self.claimed],
-            "too_few": self.too_few(),
-            "conclusions": self.conclusions(),
             "rules": rules,
         }

@@ -12,11 +12,12 @@ from rich.text import Text
 
 from ..programs import Program, RulesmithError, rule_file
 from ..programs.analysis import summarize
+from ..programs.errors import nearest
 from ..programs.objective import Objective
-from ..programs.rule import Rule
+from ..programs.rule import START, Rule
 from ..search.runs import open_store
 from ..search.store import FILE
-from .layout import code, facts_table, table
+from .layout import code, duration, facts_table, table
 from .listing import listed
 from .objective_reporting import objective_json, objective_text
 
@@ -61,6 +62,8 @@ def rule_text(rule: Rule | Objective) -> Group:
         parts += [Text(), code(program.to_text()), Text()]
         summary = summarize(program)
         parts.append(Text(f"{title}{summary.length} statements, cost {summary.cost}, digest {summary.digest}"))
+    if isinstance(rate := rule.evidence.get(START), float):
+        parts.append(Text(f"learning rate that worked: {rate:g}", style="bold"))
     if rule.learning_rate:
         parts.append(Text("learning rates to try: {:g} to {:g}".format(*rule.learning_rate)))
     for title, facts in (("origin", rule.provenance), ("evidence", rule.evidence)):
@@ -86,29 +89,57 @@ def rule_json(rule: Rule | Objective) -> dict[str, Any]:
     }
 
 
-def runs_table(directory: Path) -> Table:
+SORTS = ("run", "started", "method", "state", "time", "figure", "verdict")
+"""What the list of runs can be sorted by."""
+
+
+def runs_table(directory: Path, sort: str = "started") -> Table:
     """Return the runs under a directory, a line each.
 
-    Raises:
-        RulesmithError: there is none.
-    """
-    from .views import view_of
+    Args:
+        directory: that holds the runs.
+        sort: one of `SORTS`; by figure and verdict the best come first, runs with other figures apart.
 
+    Raises:
+        RulesmithError: there is none, or nothing of that name to sort by.
+    """
+    if sort not in SORTS:
+        raise RulesmithError(f"no column {sort!r} to sort by{nearest(sort, SORTS)}; there are {', '.join(SORTS)}")
     paths = sorted(directory.glob(f"*/{FILE}"))
     if not paths:
         raise RulesmithError(f"no runs under {directory}/; start one with `rulesmith discover symbolic`")
-    rows = table("run", "started", "method", "seed", "tried", "best", right=("seed", "tried", "best"))
-    for path in paths:
-        try:
-            method, store = open_store(path.parent)
-            with store:
-                config, started = store.fact("config"), str(store.fact("started"))
-                tried, best = view_of(method).counts(store)
-            kind = ", ".join(filter(None, (method.name, config.get("rule"), config.get("strategy"))))
-            rows.add_row(str(path.parent), started, kind, str(config["seed"]), tried, best)
-        except RulesmithError as error:
-            rows.add_row(str(path.parent), str(error))
+    found = [_run_row(path.parent) for path in paths]
+    found.sort(key=lambda row: row[0][sort])
+    rows = table("run", "method", "state", "tasks", "tried", "time", "figure", "verdict", right=("time",))
+    for _, cells in found:
+        rows.add_row(*cells)
     return rows
+
+
+def _run_row(directory: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return what a run is sorted by, and its cells."""
+    from ..search.store import state_of
+    from .standing import BETTER, NOTHING, UNKNOWN, WORSE
+    from .views import standing_of, tasks_of, view_of
+
+    last = dict.fromkeys(SORTS, "~") | {"run": str(directory), "time": 0.0, "figure": ("~", 0.0), "verdict": (9, 0.0)}
+    try:
+        method, store = open_store(directory)
+        with store:
+            config, found, state = store.fact("config"), standing_of(method, store), state_of(store)
+            done, seconds, started = view_of(method).done(store), store.seconds(), str(store.fact("started"))
+    except RulesmithError as error:
+        return last, [str(directory), "", str(error)]
+    kind = ", ".join(filter(None, (method.name, config.get("rule"), config.get("strategy"))))
+    tasks = tasks_of(config)
+    few = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
+    figure, verdict = found.figure, found.verdict.kind
+    worth = (figure.name, figure.value if figure.smaller else -figure.value) if figure else ("~", 0.0)
+    order = (BETTER, UNKNOWN, WORSE, NOTHING).index(verdict)
+    keys = {"run": str(directory), "started": started, "method": kind, "state": state, "time": seconds}
+    told = f"{figure.name} {figure.value:.4f}" if figure else "none yet"
+    cells = [str(directory), kind, state, few, done, duration(seconds), told, verdict if figure else ""]
+    return keys | {"figure": worth, "verdict": (order, worth[1])}, cells
 
 
 def programs_of(rule: Rule | Objective) -> dict[str, Program]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..programs.objective import Objective
 from ..programs.rule import Rule
 from ..search.runs import open_store
-from .views import history, run_json, run_text, view_of
+from ..search.store import state_of
+from .standing import Standing
+from .views import history, run_json, run_text, standing_of, view_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,22 +68,38 @@ class Run:
         """
         return run_json(self.directory, stats=stats)
 
-    def report(self, output: str | Path, comparison: str | Path | None = None) -> Path:
-        """Write the run's report as one HTML file, and return its path.
+    @property
+    def begun(self) -> bool:
+        """Whether the run has made a whole step."""
+        return self._read(lambda method, store: store.begun())
+
+    @property
+    def state(self) -> str:
+        """How the run stands: "running", "done", "stopped", or "failed" with the reason."""
+        return self._read(lambda method, store: state_of(store))
+
+    @property
+    def standing(self) -> Standing:
+        """The run's figure, with its unit, yardstick and direction, and the verdict; as everywhere else."""
+        return self._read(standing_of)
+
+    def report(self, output: str | Path, comparison: str | Path | None = None, *, full: bool = False) -> Path:
+        """Write the run's report as one file, and return its path.
 
         Args:
-            output: the file to write.
-            comparison: a file of `rulesmith compare --json` to show with it.
+            output: the file to write: .html, or .md with the figures in a folder beside it.
+            comparison: a file of `rulesmith compare --json` to show with it; by default the latest with the run's rule.
+            full: whether to compute first what takes training, unless it is known.
         """
-        from .html import write_report
+        from .report.writing import write_report
 
-        write_report(self.directory, Path(output), Path(comparison) if comparison else None)
+        write_report([self.directory], Path(output), Path(comparison) if comparison else None, full=full)
         return Path(output)
 
     def __repr__(self) -> str:
-        counts, figure = self._read(lambda method, store: view_of(method).counts(store))
-        best = f", best {figure}" if figure else ""
-        return f"<Run {str(self.directory)!r}: {self.method}, {counts}{best}>"
+        done, found = self._read(lambda method, store: (view_of(method).done(store), standing_of(method, store)))
+        best = f", {found.figure.name} {found.figure.value:.4f} ({found.verdict.kind})" if found.figure else ""
+        return f"<Run {str(self.directory)!r}: {self.method}, {done}{best}>"
 
     def __rich__(self) -> Any:
         return run_text(self.directory)

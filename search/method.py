@@ -7,6 +7,7 @@ the engine under a clock until a bound is reached, a callback says stop, or the 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 import time
@@ -22,6 +23,7 @@ from ..programs import RulesmithError
 from ..programs.errors import unknown
 from ..programs.objective import Objective
 from ..programs.rule import Rule
+from ..programs.text_file import one_line
 from . import engine
 from .config_codec import differences, from_plain, to_plain, words_of
 from .engine import Curriculum, Observer, Problem, Record, States, Strategy
@@ -29,7 +31,7 @@ from .executors import cache_compilations
 from .numerics import check_platform, jax_flags, standard_numerics
 from .options import Count, Text
 from .stopping import handlers_kept, whole, written_at_least
-from .store import Store
+from .store import ENDED, Store
 
 Config = TypeVar("Config")
 
@@ -159,6 +161,8 @@ class Parts:
         problem: tells what they are worth.
         arrays_of: function of the strategy's state to the arrays of the rule it stands for; for runs over networks.
         finished: whether nothing is left to do; by default a run ends by its bounds alone.
+        after: called with the store and a status function when a session has reached its end; what takes a moment and
+            is of use when a run is looked at.
         close: called at the end, whatever happened.
     """
 
@@ -167,6 +171,7 @@ class Parts:
     problem: Problem[Any, Any, Any, Any, Any]
     arrays_of: Callable[[Any], dict[str, np.ndarray]] | None = None
     finished: Callable[[States[Any, Any, Any]], bool] = lambda states: False
+    after: Callable[[Any, Callable[[str], None]], None] = lambda store, status: None
     close: Callable[[], None] = lambda: None
 
 
@@ -297,6 +302,7 @@ def discover(
     if resume:
         with method.store.open(directory, write=True) as store:
             config = kept_config(method, store, config)
+            store.add_fact(ENDED, None)
             _run(method, config, Setup(store, resources, status), **how)
         return
     if config is None:
@@ -347,7 +353,12 @@ def _run(
 
     from ..meta.population import from_first_host
 
-    parts, store = method.parts(config, setup), setup.store
+    store = setup.store
+    try:
+        parts = method.parts(config, setup)
+    except Exception as error:
+        _note_failure(store, error)
+        raise
     try:
         if store and parts.arrays_of:
             store.arrays_of = parts.arrays_of  # pyright: ignore[reportAttributeAccessIssue]
@@ -370,10 +381,24 @@ def _run(
                 )
             finally:
                 session.close()
-        if store and session.finished:
-            method.conclude(store, setup.status)
+        if store:
+            if session.finished:
+                method.conclude(store, setup.status)
+            if store.begun():
+                parts.after(store, setup.status)
+            store.add_fact(ENDED, None if session.stopped else "done")
+    except Exception as error:
+        _note_failure(store, error)
+        raise
     finally:
         parts.close()
+
+
+def _note_failure(store: Store | None, error: Exception) -> None:
+    """Keep with a run why it failed, if its disk lets."""
+    if store:
+        with contextlib.suppress(RulesmithError):
+            store.add_fact(ENDED, f"failed: {one_line(error)}")
 
 
 class _Session:
@@ -394,7 +419,8 @@ class _Session:
         self._bound, self._minutes, self._done = bound, minutes, done
         self._observers, self._callbacks = observers, callbacks
         self._began = self._last = time.perf_counter()
-        self._stopped = False
+        self.stopped = False
+        """Whether a callback has stopped it."""
         self._latest: Record[Any, Any, Any, Any] | None = None
         self.finished = False
 
@@ -403,7 +429,7 @@ class _Session:
         self.finished = self._parts.finished(states)
         late = self._minutes is not None and time.perf_counter() - self._began >= 60 * self._minutes
         reached = self._bound is not None and self._done >= self._bound
-        return self.finished or late or reached or self._stopped
+        return self.finished or late or reached or self.stopped
 
     def observe(self, record: Record[Any, Any, Any, Any]) -> None:
         """Give a step the metric `seconds`, write it, and show it to observers and callbacks."""
@@ -418,7 +444,7 @@ class _Session:
         for observer in self._observers:
             observer(record)
         for callback in self._callbacks:
-            self._stopped |= bool(callback(record))
+            self.stopped |= bool(callback(record))
 
     def close(self) -> None:
         """Write what is left to write."""

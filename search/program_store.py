@@ -32,6 +32,24 @@ class Best(NamedTuple):
     losses: dict[str, float]
 
 
+class Outcome(NamedTuple):
+    """What became of a program.
+
+    Attributes:
+        number: the candidate's number.
+        refused: invalid mutants that were tried before it.
+        source: where its score came from: "evaluated", or "digest" or "fingerprint" of one that is known.
+        fitness: smaller is better.
+        complete: whether it was tried on all tasks.
+    """
+
+    number: int
+    refused: int
+    source: str
+    fitness: float
+    complete: bool
+
+
 class ProgramStore(Store):
     """The store of a run over programs; an observer of the engine."""
 
@@ -124,6 +142,13 @@ class ProgramStore(Store):
         query = "SELECT number, fitness, length, cost FROM candidates WHERE reason = '' AND fitness IS NOT NULL"
         with self._errors():
             yield from (Row(*row) for row in self._connection.execute(f"{query} ORDER BY number").fetchall())
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield what became of each program, by number."""
+        query = "SELECT number, refused, source, fitness, reason = '' FROM candidates ORDER BY number"
+        with self._errors():
+            for number, refused, source, fitness, complete in self._connection.execute(query).fetchall():
+                yield Outcome(number, refused, source, infinite(fitness), bool(complete) and fitness is not None)
 
     def counts(self) -> dict[str, int]:
         """Return how many programs were tried, and how many of their scores were measured or known already."""

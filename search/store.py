@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _Kind = TypeVar("_Kind", bound="Store")
 FILE = "run.sqlite"
 _LOCK = "run.lock"
+ENDED = "ended"
+"""The fact that says how the last session ended, where it could say so: "done", or "failed" and why."""
 _APPLICATION = 0x52534D31
 _VERSION = 7
 """The version of stores."""
@@ -289,6 +291,26 @@ def holds_run(directory: Path) -> bool:
         return (directory / FILE).is_file()
     except OSError as error:
         raise RulesmithError(f"{directory}: cannot be read: {error.strerror}") from None
+
+
+def is_running(directory: Path) -> bool:
+    """Tell whether a process is writing the run in a directory."""
+    try:
+        with (directory / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no lock, or it cannot be looked at
+        return False
+    return False
+
+
+def state_of(store: Store) -> str:
+    """Return how a run stands, in words: running, done, stopped, or failed with the reason.
+
+    A run that was killed could not say so: it is stopped, since nobody writes it any more.
+    """
+    return "running" if is_running(store.directory) else store.fact(ENDED) or "stopped"
 
 
 def _connected(path: Path) -> sqlite3.Connection:

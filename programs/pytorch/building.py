@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def loss_function(objective: Objective, hyperparameters: Mapping[str, Any]) -> C
 def network(objective: Objective) -> Callable[..., torch.Tensor]:
     """Return a network as a function of (ratio, log ratio, advantage, progress)."""
     arrays = {name: torch.tensor(array) for name, array in objective.arrays.items()}
-    return lambda *given: network_drift(arrays, *given, objective.input_bound)
+    return functools.partial(network_drift, arrays, bound=objective.input_bound)
 
 
 def written(program: Program, hyperparameters: Mapping[str, Any]) -> Callable[..., torch.Tensor]:

@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Group
+from rich.text import Text
 
+from ...envs.tasks import SETS
+from ...search.config_codec import names_of
 from ...search.runs import open_store
+from ...search.store import state_of
+from ..layout import duration, next_steps_text
+from ..standing import COMPARISON, NOTHING, WORSE, Figure, Standing, kept_comparison, rule_mark, standing
 
 if TYPE_CHECKING:
     from ...search.method import Method
     from ..display import Display
+    from ..report.document import Section
 
 Rows = list[dict[str, Any]]
 """A table: one dictionary for each row, all with the same keys."""
+
+
+class Course(NamedTuple):
+    """How a run's figure went: (x, figure) points, and what x counts."""
+
+    x: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report shows of a run, beside what all reports do.
+
+    Attributes:
+        kind: what was searched and how, in a line.
+        facts: (name, value, how to read it) of what matters beside the figure.
+        warnings: what makes the figure say less than it seems to.
+        sections: the rest.
+        course: how the figure went.
+    """
+
+    kind: str
+    facts: Sequence[tuple[str, str, str]]
+    warnings: Sequence[str]
+    sections: Sequence[Section]
+    course: Course
 
 
 @dataclass(frozen=True)
@@ -27,8 +61,10 @@ class View:
     Attributes:
         text: the run as text for the terminal.
         to_json: the run as plain data, which depends on the config, seed and bound alone.
-        counts: how much was done, and the run's main figure, both in words.
-        parts: parts of the run's report: HTML, and plotly figures.
+        done: how much was done, in words.
+        figure: the run's one number; None where it has none yet.
+        report: what the run's report shows of its kind.
+        next_steps: what to do next: commands, each with what it does.
         hall_of_fame: the best candidates, best first.
         lineage: how the best candidate came about, oldest first.
         display: makes the display of a running search, from the run's directory, its bound and its minutes.
@@ -36,8 +72,10 @@ class View:
 
     text: Callable[[Any], Group]
     to_json: Callable[[Any], dict[str, Any]]
-    counts: Callable[[Any], tuple[str, str]]
-    parts: Callable[[Any], list[Any]]
+    done: Callable[[Any], str]
+    figure: Callable[[Any], Figure | None]
+    report: Callable[[Any], Findings]
+    next_steps: Callable[[Any], list[tuple[str, str]]]
     hall_of_fame: Callable[[Any], Rows]
     lineage: Callable[[Any], Rows]
     display: Callable[[Path, int | None, float | None, str], Display]
@@ -48,6 +86,57 @@ def view_of(method: Method[Any]) -> View:
     return importlib.import_module(f".{method.view}", __package__).VIEW
 
 
+def tasks_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of what a run's candidates are tried on: tasks, environments or levels."""
+    named = [config[key] for key in ("tasks", "then", "environments", "levels") if config.get(key)]
+    return tuple(name for each in named for name in names_of(each if isinstance(each, list | tuple) else [each]))
+
+
+def comparison_of(method: Method[Any], store: Any) -> dict[str, Any] | None:
+    """Return the comparison that is kept with a run of the rule that it has now; None if there is none."""
+    if not (store.directory / COMPARISON).is_file():
+        return None
+    return kept_comparison(store.directory, rule_mark(method.rule(store)))
+
+
+def standing_of(method: Method[Any], store: Any) -> Standing:
+    """Return how a run stands: its figure and its verdict."""
+    figure = view_of(method).figure(store)
+    seen = checked_names(tasks_of(store.fact("config")))
+    return standing(figure, comparison_of(method, store) if figure else None, seen)
+
+
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of tasks, sets unfolded."""
+    return tuple(member for name in names for member in SETS.get(name, (name,)))
+
+
+def standing_text(method: Method[Any], store: Any) -> Group:
+    """Return a run's state, figure, verdict and what to do next, for the terminal."""
+    found, state = standing_of(method, store), state_of(store)
+    lines = [Text(f"{state}; {view_of(method).done(store)} in {duration(store.seconds())}")]
+    if found.figure:
+        lines.append(Text(str(found.figure), style="bold"))
+    bad = found.verdict.kind in (NOTHING, WORSE)
+    lines.append(Text(f"{found.verdict.kind}: {found.verdict.sentence}", style="bold red" if bad else "bold"))
+    return Group(*lines)
+
+
+def next_text(method: Method[Any], store: Any) -> Group:
+    """Return what to do next with a run, for the terminal."""
+    steps = view_of(method).next_steps(store) if store.begun() else []
+    if state_of(store) not in ("done", "running") and store.begun():
+        steps = [(f"rulesmith {resume_words(method, store)}", "goes on where it stopped"), *steps]
+    return next_steps_text(steps)
+
+
+def ending(directory: Path) -> Group:
+    """Return how a run stands and what to do next, for the terminal."""
+    method, store = open_store(directory)
+    with store:
+        return Group(Text(), standing_text(method, store), Text(), next_text(method, store))
+
+
 def run_text(directory: Path) -> Group:
     """Return a run for the terminal.
 
@@ -56,7 +145,8 @@ def run_text(directory: Path) -> Group:
     """
     method, store = open_store(directory)
     with store:
-        return view_of(method).text(store)
+        shown = view_of(method).text(store)
+        return Group(standing_text(method, store), Text(), shown, Text(), next_text(method, store))
 
 
 def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
@@ -74,6 +164,12 @@ def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
                 **{name: store.fact(name) for name in ("versions", "flags", "python", "started")},
             }
     return report
+
+
+def resume_words(method: Method[Any], store: Any) -> str:
+    """Return the command that goes on with a run, without the program's name."""
+    command = {"distillation": "distill", "refinement": "refine"}.get(method.name, f"discover {method.name}")
+    return f"{command} --out {shlex.quote(str(store.directory))} --resume"
 
 
 def history(store: Any) -> Rows:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +15,38 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ...programs import rule_file
 from ...search.array_store import ArrayStore
-from ...search.config_codec import names_of
 from ...search.engine import Record
+from ...search.methods.objective import LATEST
 from ...search.problems.return_scale import ReturnScale
 from ...search.runs import method_named
-from .. import pictures
 from ..display import Display, sparkline
-from ..layout import careful, section, show, table, text_part
+from ..layout import careful, counted, export_step, show, table
 from ..objective_reporting import objective_text
 from ..signs_of_life import LIFE_SIGNS, dead_parts, signs_in
-from . import Rows, View
+from ..standing import Figure
+from ..statistics import mean_and_error
+from . import Findings, Rows, View, tasks_of
 
-BELOW_RANDOM = "the agents that it trains are below random policies"
+FEWEST = 5
+"""Fewer generations say nothing."""
+
+
+def figure_of_centers(centers: Sequence[float], where: str) -> Figure | None:
+    """Return the figure of a search by generations, the mean of the strategy's mean over the latest.
+
+    Args:
+        centers: normalized return of the strategy's mean, by generation.
+        where: the environments.
+    """
+    if not centers:
+        return None
+    latest = centers[-LATEST:]
+    mean, error = mean_and_error(latest)
+    name = f"normalized return, last {len(latest)} generations" if len(latest) > 1 else "normalized return"
+    return Figure(
+        name, mean, False, "tuned PPO", where, error=error if len(latest) >= FEWEST else math.inf, nothing=0.0
+    )
 
 
 class GenerationDisplay(Display):
@@ -34,27 +55,34 @@ class GenerationDisplay(Display):
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
         self.centers: list[float] = []
+        self.session = 0
         self.env_steps = self.diverged = 0
 
     def count(self, record: Record[Any, Any, Any, Any]) -> None:
         """Take in a generation's figures."""
+        if not self.session:  # a resumed run has generations already
+            with ArrayStore.open(self.directory) as store:
+                self.centers = [metrics["center"] for step, metrics in store.steps() if step < record.step]
+        self.session += 1
         self.centers.append(record.metrics["center"])
         self.env_steps += int(record.metrics["env_steps"])
         self.diverged += int(record.metrics["diverged"])
         self.see(record)
 
     def _head(self, record: Record[Any, Any, Any, Any], now: float) -> str:
-        return self.head("generation", record, now, len(self.centers), self.env_steps)
+        return self.head("generation", record, now, self.session, self.env_steps)
 
-    def _recent(self) -> float:
-        recent = self.centers[-20:]
-        return sum(recent) / len(recent)
+    def _figure(self) -> Figure:
+        found = figure_of_centers(self.centers, "")
+        assert found is not None
+        return found
 
     def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         """Return the plain line of a generation."""
         figures = "median {median:.3f}, best {best:.3f}".format(**record.metrics)
-        mean = f"mean's return {self._recent():.3f} over the last {min(20, len(self.centers))}"
-        return f"{self._head(record, now)}; {mean} (0 random, 1 PPO); candidates {figures}"
+        found = self._figure()
+        mean = f"{found.name} {found.value:.4f}"
+        return f"{self._head(record, now)}; {mean} (0 random, 1 tuned PPO); candidates {figures}"
 
     def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
         """Return the live panel: budget, the mean's return so far, the candidates' quantiles."""
@@ -69,7 +97,7 @@ class GenerationDisplay(Display):
             table,
             Text(),
             Text(sparkline(self.centers), style="cyan"),
-            Text(f"return of the mean; {self._recent():.3f} over the last {min(20, len(self.centers))} generations"),
+            Text(f"return of the mean, by generation; {self._figure().name} {self._figure().value:.4f}"),
             Text(f"{self.diverged} candidates diverged"),
             *self.living(),
         ]
@@ -80,15 +108,8 @@ class GenerationDisplay(Display):
         """Print where the search stands."""
         now = time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
-        if self._recent() < 0:
-            show(self.console, careful(BELOW_RANDOM))
         for part in self.living():
             show(self.console, part)
-        self.console.print(
-            "\nThese returns are of the search's own environments, so no proof yet. Next:"
-            f"\n  rulesmith show {self.quoted}\n  rulesmith export {self.quoted} -o my_objective.py",
-            soft_wrap=True,
-        )
 
 
 def _curve(store: ArrayStore) -> tuple[list[tuple[int, dict[str, Any]]], int]:
@@ -121,9 +142,7 @@ def run_text(store: ArrayStore) -> Group:
     )
     parts: list[Any] = [
         Text(head, style="bold"),
-        Text(
-            f"environments {', '.join(names_of(config['environments']))}; lifetimes of {low:,.0f} to {high:,.0f} steps"
-        ),
+        Text(f"environments {', '.join(tasks_of(config))}; lifetimes of {low:,.0f} to {high:,.0f} steps"),
     ]
     if not rows:
         return Group(*parts, Text("no checkpoint yet"))
@@ -131,7 +150,9 @@ def run_text(store: ArrayStore) -> Group:
     steps, seconds = sum(metrics["env_steps"] for _, metrics in rows), store.seconds()
     rate = steps / seconds if seconds else 0.0
     parts.append(
-        Text(f"{len(rows):,} generations, {steps:,} steps in {seconds / 60:.1f} minutes ({rate:,.0f} a second)")
+        Text(
+            f"{counted(len(rows), 'generation')}, {steps:,} steps in {seconds / 60:.1f} minutes ({rate:,.0f} a second)"
+        )
     )
     shown = table("environment", "random", "tuned PPO", "its learning rate", right=("random", "tuned PPO"))
     for name, row in reference.items():
@@ -139,13 +160,9 @@ def run_text(store: ArrayStore) -> Group:
     warnings = [ReturnScale(**row).warning(name) for name, row in reference.items()]
     parts += [Text(), shown, *(careful(warning) for warning in warnings if warning)]
     centers = [metrics["center"] for _, metrics in rows]
-    tenth = max(1, len(centers) // 10)
-    first, last = np.mean(centers[:tenth]), np.mean(centers[-tenth:])
     parts += [
         Text("\nreturn of the strategy's mean, by generation (0 random, 1 tuned PPO)", style="bold"),
         Text(sparkline(centers), style="cyan"),
-        Text(f"first tenth {first:.3f}, last tenth {last:.3f}; each is noisy: lifetimes are drawn anew"),
-        *([careful(BELOW_RANDOM)] if last < 0 else []),
         *signs_text([metrics for _, metrics in rows]),
         Text(),
     ]
@@ -166,20 +183,6 @@ def signs_text(rows: list[dict[str, Any]]) -> list[Any]:
     return [Text(), shown, *map(careful, dead_parts(signs).values())]
 
 
-def signs_curves(rows: list[dict[str, Any]]) -> list[Any]:
-    """Return the report's part on the signs of life: a figure each."""
-    signs = signs_in(rows)
-    if not signs:
-        return []
-    about = "Entropies are shares of the greatest; y between states is the deviation of its probabilities."
-    figures = [
-        pictures.curve(sign.title, {sign.title: pictures.smoothed(signs[sign.name])}, "step", sign.title)
-        for sign in LIFE_SIGNS
-        if sign.name in signs
-    ]
-    return [section("Whether all parts do something", about), *figures]
-
-
 def network_rows(store: ArrayStore) -> Rows:
     """Return the one rule that a run over networks has: a row with its name and the hash of its arrays."""
     if store.last_state() is None:
@@ -193,35 +196,31 @@ def no_lineage(store: ArrayStore) -> Rows:
     return []
 
 
-def _counts(store: ArrayStore) -> tuple[str, str]:
-    rows, _ = _curve(store)
-    return f"{len(rows):,} generations", f"{rows[-1][1]['center']:.4f}" if rows else ""
+def _done(store: ArrayStore) -> str:
+    return counted(len(_curve(store)[0]), "generation")
 
 
-def _parts(store: ArrayStore) -> list[Any]:
-    rows = [metrics for _, metrics in store.steps()]
-    rule: Any = method_named(store.fact("method")).rule(store)
-    lines = {
-        "the strategy's mean": [row["center"] for row in rows],
-        "the mean, over 15 generations": pictures.smoothed([row["center"] for row in rows]),
-        "candidates' median": pictures.smoothed([row["median"] for row in rows]),
-    }
-    parts: list[Any] = [
-        section("What was searched and found"),
-        text_part(run_text(store)),
-        section("How it came about", "Returns at the end of lifetimes in the search's own environments."),
-        pictures.curve("return by generation (0 random, 1 tuned PPO)", lines, "generation", "normalized return"),
-        *signs_curves(rows),
+def _figure(store: ArrayStore) -> Figure | None:
+    centers = [metrics["center"] for _, metrics in _curve(store)[0]]
+    return figure_of_centers(centers, ", ".join(tasks_of(store.fact("config"))))
+
+
+def _report(store: ArrayStore) -> Findings:
+    from ..report.networks import findings_of_networks
+
+    return findings_of_networks(store)
+
+
+def _next_steps(store: ArrayStore) -> list[tuple[str, str]]:
+    run, config = shlex.quote(str(store.directory)), store.fact("config")
+    where = "".join(f" --env {shlex.quote(name)}" for name in tasks_of(config))
+    compare = f"rulesmith compare {run}{where} --horizon {config['horizon'][1]:g}"
+    return [
+        (compare, "judges it against tuned PPO on other seeds; name other --env too"),
+        (f"rulesmith report {run}", "one page on what was found, how, and why to believe it"),
+        export_step(run, "my_objective"),
     ]
-    if rule.kind == "drift":
-        ppo = rule_file.find_objective("ppo-clip")
-        parts += [
-            section("What it does", "Where the pull is 0, a further change of the policy gains nothing."),
-            pictures.drift_map(rule),
-            *(pictures.pull_curves(rule, ppo, advantage) for advantage in (1.0, -1.0)),
-        ]
-    return parts
 
 
-VIEW = View(run_text, run_json, _counts, _parts, network_rows, no_lineage, GenerationDisplay)
+VIEW = View(run_text, run_json, _done, _figure, _report, _next_steps, network_rows, no_lineage, GenerationDisplay)
 """How such runs are looked at."""

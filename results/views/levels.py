@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import deque
 from pathlib import Path
@@ -12,17 +13,19 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from ...search.config_codec import names_of
 from ...search.curricula.scores import score_named
 from ...search.engine import Record
 from ...search.level_store import LevelStore
 from ...search.runs import method_named
 from ..display import Display, sparkline
-from ..layout import careful, section, show, table, text_part
+from ..layout import careful, counted, export_step, show, table
 from ..level_regrets import COMPARED, correlations
 from ..level_reporting import level_text
 from ..objective_reporting import objective_text
-from . import View, generations
+from ..standing import Figure
+from . import Findings, View, generations, tasks_of
+
+HELD_OUT = "held-out levels"
 
 _RECENT = 100
 """Number of the latest lives whose means are shown."""
@@ -63,7 +66,7 @@ class CurriculumDisplay(Display):
         return float(np.nanmean(values[:, 0])), regret
 
     def _held_out(self) -> str:
-        return f"{self.probes[-1]:.3f}" if self.probes else "not yet known"
+        return f"{self.probes[-1]:.4f}" if self.probes else "not yet known"
 
     def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         """Return the plain line of a step."""
@@ -73,7 +76,7 @@ class CurriculumDisplay(Display):
             lives += f", regret {regret:.3f}"
         buffer = record.states.curriculum
         levels = f"{int(buffer.filled.sum()):,} levels kept"
-        return f"{self._head(record, now)}; held-out levels {self._held_out()}; {lives}; {levels}"
+        return f"{self._head(record, now)}; {HELD_OUT} {self._held_out()}; {lives}; {levels}"
 
     def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
         """Return the live panel: held-out levels, the last lives, the buffer."""
@@ -107,18 +110,8 @@ class CurriculumDisplay(Display):
         """Print where the search stands."""
         now = time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}", soft_wrap=True)
-        if self.probes:
-            with LevelStore.open(self.directory) as store:
-                for warning in _warnings(store, self.probes[-1]):
-                    show(self.console, careful(warning))
         for part in self.living():
             show(self.console, part)
-        self.console.print(
-            "\nThe held-out levels are of the search's own distribution, so little proof yet. Next:"
-            f"\n  rulesmith show {self.quoted}\n  rulesmith report {self.quoted}"
-            f"\n  rulesmith compare {self.quoted} --levels mazes --env CartPole-v1 --horizon 5e4",
-            soft_wrap=True,
-        )
 
 
 def run_json(store: LevelStore) -> dict[str, Any]:
@@ -134,7 +127,7 @@ def run_text(store: LevelStore) -> Group:
     config, rows = store.fact("config"), store.steps()
     low, high = config["updates"]
     head = f"{store.directory}: {config['rule']} by {config['strategy']} on a curriculum, seed {config['seed']}"
-    where = names_of([config["levels"]])[0]
+    where = ", ".join(tasks_of(config))
     parts: list[Any] = [
         Text(head, style="bold"),
         Text(f"levels {where}, lives of {low} to {high} updates, scored by {config['score']}"),
@@ -145,7 +138,8 @@ def run_text(store: LevelStore) -> Group:
     rule: Any = method_named(store.fact("method")).rule(store)
     steps, seconds = sum(metrics["env_steps"] for _, metrics in rows), store.seconds()
     rate = steps / seconds if seconds else 0.0
-    counts = f"{len(rows):,} meta-steps, {len(lives):,} lives on {len({row.mark for row in lives}):,} levels"
+    levels = counted(len({row.mark for row in lives}), "level")
+    counts = f"{counted(len(rows), 'meta-step')}, {counted(len(lives), 'life', 'lives')} on {levels}"
     parts.append(Text(f"{counts}; {steps:,} steps in {seconds / 60:.1f} minutes ({rate:,.0f} a second)"))
     probes, fixed = [share for _, share in store.held_out()], store.fact("held_out")
     if probes:
@@ -157,7 +151,7 @@ def run_text(store: LevelStore) -> Group:
                 f"of {config['antagonist']} {fixed['antagonist']:.3f}"
             ),
         ]
-        parts += [careful(warning) for warning in _warnings(store, probes[-1])]
+        parts += [careful(warning) for warning in curriculum_warnings(store)]
     parts += generations.signs_text([metrics for _, metrics in rows])
     found = correlations(store, lives)
     if found:
@@ -177,40 +171,51 @@ def run_text(store: LevelStore) -> Group:
     return Group(*parts, Text(), objective_text(rule))
 
 
-def _warnings(store: LevelStore, probe: float) -> list[str]:
-    """Return what a probe on held-out levels shows to be wrong, a sentence each."""
-    fixed, found = store.fact("held_out"), []
-    if fixed["antagonist"] <= fixed["random"]:
-        found.append("the antagonist's agents are not above agents that learn nothing; give longer --updates")
-    if probe < fixed["random"]:
-        found.append("the agents that it trains are below agents that learn nothing")
-    return found
+def curriculum_warnings(store: LevelStore) -> list[str]:
+    """Return what makes a run's figure say less than it seems to, a sentence each."""
+    fixed = store.fact("held_out")
+    if fixed["antagonist"] > fixed["random"]:
+        return []
+    return ["the antagonist's agents are not above agents that learn nothing; give longer --updates"]
 
 
-def _counts(store: LevelStore) -> tuple[str, str]:
+def _done(store: LevelStore) -> str:
+    return counted(store.done(), "meta-step")
+
+
+def _figure(store: LevelStore) -> Figure | None:
     probes = store.held_out()
-    return f"{store.done():,} meta-steps", f"{probes[-1][1]:.4f}" if probes else ""
+    if not probes:
+        return None
+    fixed, config = store.fact("held_out"), store.fact("config")
+    where = f"levels of {', '.join(tasks_of(config))} kept out of the search"
+    name = f"{fixed['unit']}, {HELD_OUT}"
+    yardstick = f"agents of {config['antagonist']}"
+    ends = {"at": fixed["antagonist"], "nothing": fixed["random"]}
+    return Figure(name, probes[-1][1], False, yardstick, where, **ends)
 
 
-def _parts(store: LevelStore) -> list[Any]:
-    from .. import curriculum_pictures as figures
+def _report(store: LevelStore) -> Findings:
+    from ..report.curricula import findings_of_curriculum
 
-    lives, score = list(store.lives()), store.fact("config")["score"]
-    parts: list[Any] = [section("What was searched and found"), text_part(run_text(store))]
-    if store.held_out():
-        parts += [section("How it came about"), figures.held_out_curve(store)]
-    parts += generations.signs_curves([metrics for _, metrics in store.steps()])
-    if any(row.score is not None for row in lives):
-        parts += [
-            section("Which levels it chose", "Rewards green above 0, red below, deeper the larger they are."),
-            figures.score_bands(lives, score),
-            *figures.gallery(store, lives),
-            figures.replay_shares(lives),
-        ]
-        scatter = figures.regret_scatter(store, lives)
-        parts += [scatter] if scatter else []
-    return parts
+    return findings_of_curriculum(store)
 
 
-VIEW = View(run_text, run_json, _counts, _parts, generations.network_rows, generations.no_lineage, CurriculumDisplay)
+def _next_steps(store: LevelStore) -> list[tuple[str, str]]:
+    run = shlex.quote(str(store.directory))
+    return [
+        (
+            f"rulesmith compare {run} --levels mazes --env CartPole-v1 --horizon 5e4",
+            "judges it where it was not trained",
+        ),
+        (f"rulesmith report {run}", "one page on what was found, how, and which levels were chosen"),
+        (f"rulesmith level {run} --png levels.png", "draws the levels with the highest scores"),
+        export_step(run, "my_objective"),
+    ]
+
+
+VIEW = View(
+    *(run_text, run_json, _done, _figure, _report, _next_steps),
+    *(generations.network_rows, generations.no_lineage, CurriculumDisplay),
+)
 """How such runs are looked at."""

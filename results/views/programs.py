@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,71 +15,81 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ...programs import RulesmithError, rule_file
-from ...programs.objective import Objective
+from ...programs import Program
+from ...programs.parts import Programs
+from ...programs.program import Operand
+from ...programs.rule import START
 from ...search.archive import Entry, merge
-from ...search.config_codec import names_of
 from ...search.engine import Record
 from ...search.problems.return_scale import ReturnScale
 from ...search.program_store import ProgramStore
 from ...search.runs import method_named
 from ...search.store import infinite
-from .. import pictures
 from ..display import Display
-from ..layout import careful, code, section, show, table, text_part
+from ..layout import careful, code, counted, export_step, show, table
 from ..reporting import rule_text
 from ..selection_text import overfitting_of
-from . import Rows, View
+from ..standing import Figure
+from . import Findings, Rows, View, tasks_of
+
+FAME = 12
+"""Families of programs that are shown."""
 
 
-class Measure(NamedTuple):
-    """The words that are used for the fitness of programs.
+COSTS = {"symbolic": "time of a step / of a batch's gradient"}
+"""What a program's cost is, by method; of others it is `COST`."""
+COST = "multiplications for a sample"
+
+
+def figure_of(method: str, fitness: float, config: Mapping[str, Any]) -> Figure:
+    """Return the figure of a fitness, in which smaller is better."""
+    where = ", ".join(tasks_of(config)) or "the rule's own environments"
+    if method == "symbolic":
+        return Figure("loss / AdamW's", fitness, True, "tuned AdamW", f"the validation data of {where}")
+    if method == "drift":
+        return Figure("normalized return", -fitness, False, "tuned PPO", where, nothing=0.0)
+    return Figure("unexplained share of the slope", fitness, True, "", where)
+
+
+class Family(NamedTuple):
+    """Programs that differ in nothing but constants.
 
     Attributes:
-        words: what it is.
-        column: heading of a table's column.
-        line: what follows the number in a line.
-        verdict: function of the number to a sentence.
-        cost: what a program's cost is.
+        best: the best of them.
+        worst: the largest fitness among them.
+        count: how many they are.
     """
 
-    words: str
-    column: str
-    line: str
-    verdict: Callable[[float], str]
-    cost: str = "multiplications for a sample"
+    best: Entry
+    worst: float
+    count: int
 
 
-def _against_adamw(fitness: float) -> str:
-    start = "below" if fitness < 1 else "above"
-    return f"Its loss on the search's tasks is {fitness:.3f} of tuned AdamW's ({start} 1; on validation data"
+def families(entries: Iterable[Entry]) -> list[Family]:
+    """Return programs in families, best first."""
+    found: dict[str, Family] = {}
+    for entry in entries:
+        mark = _without_constants(entry.candidate.programs)
+        known = found.get(mark)
+        if known is None:
+            found[mark] = Family(entry, entry.fitness, 1)
+        else:
+            best = min(known.best, entry, key=lambda each: (each.fitness, each.candidate.index))
+            found[mark] = Family(best, max(known.worst, entry.fitness), known.count + 1)
+    return sorted(found.values(), key=lambda family: family.best.fitness)
 
 
-MEASURES = {
-    "symbolic": Measure(
-        "loss / AdamW's",
-        "loss / AdamW's",
-        "of tuned AdamW's loss",
-        _against_adamw,
-        "time of a step / of a batch's gradient",
-    ),
-    "drift": Measure(
-        "minus the return at the end of a lifetime (0 random, -1 tuned PPO)",
-        "minus return",
-        "(minus the return at the end of a lifetime; 0 random, -1 tuned PPO)",
-        lambda fitness: (
-            f"Agents trained by it return {-fitness:.3f}{', below random policies' if fitness > 0 else ''} (0 random, "
-            "1 tuned PPO; in lifetimes"
-        ),
-    ),
-    "distillation": Measure(
-        "squared error of the slope, relative to the learned drift's square",
-        "error of the slope",
-        "of the learned drift's mean square slope is not explained",
-        lambda fitness: f"It leaves {fitness:.1%} of the learned drift's squared slope unexplained (at ratios",
-    ),
-}
-"""The words of each method."""
+def _without_constants(programs: Programs) -> str:
+    """Return a hash of programs that does not depend on their literals."""
+
+    def blank(operand: Operand) -> Operand:
+        return 0.4142 if isinstance(operand, float) else operand
+
+    def blanked(program: Program) -> Program:
+        statements = tuple(each._replace(operands=tuple(map(blank, each.operands))) for each in program.statements)
+        return replace(program, statements=statements, returns=tuple(map(blank, program.returns)))
+
+    return programs.simplified().mapped(blanked).digest
 
 
 class ProgramDisplay(Display):
@@ -85,7 +97,7 @@ class ProgramDisplay(Display):
 
     def __init__(self, directory: Path, budget: int | None, minutes: float | None, method: str) -> None:
         super().__init__(directory, budget, minutes, method)
-        self.measure = MEASURES[method]
+        self.config: dict[str, Any] = {}
         self.tried = self.refused = self.proposed = 0
         self.sources: Counter[str] = Counter()
         self.archive: tuple[Entry, ...] | None = None
@@ -94,7 +106,7 @@ class ProgramDisplay(Display):
         """Take in a step's figures."""
         if self.archive is None:  # a resumed run has an archive already
             with ProgramStore.open(self.directory) as store:
-                self.archive, self.proposed = store.archive(), store.done()
+                self.archive, self.proposed, self.config = store.archive(), store.done(), store.fact("config")
         else:
             self.archive = merge(self.archive, record.candidates, record.feedback)
             self.proposed += len(record.candidates)
@@ -114,22 +126,29 @@ class ProgramDisplay(Display):
 
     def _budget(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         bound = f" of {self.budget:,}" if self.budget else ""
-        return f"{self.proposed:,} programs{bound}{self.spent(now)}"
+        return f"{counted(self.proposed, 'program')}{bound}{self.spent(now)}"
 
     def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         """Return the plain line of a step."""
         archive = self.archive or ()
-        found = f"{archive[0].fitness:.4f} {self.measure.line}" if archive else "none yet"
-        return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; best {found}"
+        found = self._figure(archive[0].fitness) if archive else None
+        best = f"best {found.name} {found.value:.4f}" if found else "best none yet"
+        return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; {best}"
+
+    def _figure(self, fitness: float) -> Figure:
+        return figure_of(self.method, fitness, self.config)
 
     def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
         """Return the live panel: budget, shares, hall of fame, the best program."""
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in (self.measure.column, "statements", "candidate"):
-            table.add_column(column, justify="right", no_wrap=True)
         archive = self.archive or ()
-        for entry in archive[:6]:
-            table.add_row(f"{entry.fitness:.4f}", str(entry.candidate.length), str(entry.candidate.index))
+        name = self._figure(0.0).name
+        for column in (name, "alike", "statements", "candidate"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for family in families(archive)[:6]:
+            best = family.best
+            value = f"{self._figure(best.fitness).value:.4f}"
+            table.add_row(value, str(family.count), str(best.candidate.length), str(best.candidate.index))
         head = f"{self._budget(record, now)}   {self._rate(now):.0f} programs/s   {self._shares()}"
         body: list[Any] = [Text(head), Text(), table]
         if archive:
@@ -145,32 +164,28 @@ class ProgramDisplay(Display):
         best, now = archive[0], time.perf_counter()
         self.console.print(f"\n{now - self.began:6.1f} s  {self.line(record, now)}\n", soft_wrap=True)
         show(self.console, code(best.candidate.programs.simplified().to_text()))
-        self.console.print(
-            f"\n{self.measure.verdict(best.fitness)}"
-            f"\nthat the search looked at, so no proof yet). Next:"
-            f"\n  rulesmith show {self.quoted}\n  rulesmith export {self.quoted} -o my_rule.py",
-            soft_wrap=True,
-        )
-
-
-def _entry_row(entry: Entry, losses: dict[str, float]) -> dict[str, Any]:
-    program = entry.candidate.programs.simplified()
-    return {
-        "candidate": entry.candidate.index,
-        "fitness": entry.fitness,
-        "length": entry.candidate.length,
-        "cost": entry.candidate.cost,
-        "digest": entry.candidate.digest,
-        "losses": losses,
-        "program": program.to_text(),
-    }
 
 
 def hall_of_fame(store: ProgramStore) -> Rows:
-    """Return the best programs, best first."""
-    archive = store.archive()
-    scores = store.scores({entry.candidate.index for entry in archive})
-    return [_entry_row(entry, dict(scores[entry.candidate.index].losses)) for entry in archive]
+    """Return the best programs, best first; of those that differ in constants only the best, with their number."""
+    found = families(store.archive())
+    scores = store.scores({family.best.candidate.index for family in found})
+    return [_family_row(family, dict(scores[family.best.candidate.index].losses)) for family in found]
+
+
+def _family_row(family: Family, losses: dict[str, float]) -> dict[str, Any]:
+    candidate = family.best.candidate
+    return {
+        "candidate": candidate.index,
+        "fitness": family.best.fitness,
+        "worst_fitness": family.worst,
+        "alike": family.count,
+        "length": candidate.length,
+        "cost": candidate.cost,
+        "digest": candidate.digest,
+        "losses": losses,
+        "program": candidate.programs.simplified().to_text(),
+    }
 
 
 def lineage(store: ProgramStore) -> Rows:
@@ -200,13 +215,13 @@ def run_json(store: ProgramStore) -> dict[str, Any]:
 
 def run_text(store: ProgramStore) -> Group:
     """Return a run for the terminal."""
-    archive, front, counts = store.archive(), store.front(), store.counts()
+    archive, counts = store.archive(), store.counts()
     config, seconds, method = store.fact("config"), store.seconds(), store.fact("method")
     selection = store.fact("selection")
     rate = (counts["programs"] + counts["invalid"]) / seconds if seconds else 0.0
     head = Text(f"{store.directory}: {method} search, {config['strategy']}, seed {config['seed']}", style="bold")
     where = "tasks" if "tasks" in config else "environments"
-    named = names_of(config[where]) or ("the rule's own",)
+    named = tasks_of(config) or ("the rule's own",)
     facts = (
         f"{where} {', '.join(named)}; {counts['programs']:,} programs in {seconds / 60:.1f} minutes "
         f"({rate:.0f}/s with {counts['invalid']:,} invalid ones); {counts['evaluated']:,} trained, "
@@ -218,15 +233,18 @@ def run_text(store: ProgramStore) -> Group:
         parts += [careful(warning) for warning in warnings if warning]
     if not archive:
         return Group(*parts, Text("no program has been tried on all tasks yet"))
-    columns = ("length", "cost", "fitness", "candidate")
+    name = figure_of(method, 0.0, config).name
+    columns = (name, "alike", "length", "cost", "candidate", "front")
     shown = table(*columns, right=columns)
-    for entry in front:
-        candidate = entry.candidate
-        cells = (str(candidate.length), f"{candidate.cost:.3g}", f"{entry.fitness:.4f}", str(candidate.index))
-        shown.add_row(*cells)
-    measure = MEASURES[method]
-    title = f"\nbest for each length and cost (Pareto front); fitness: {measure.words}; cost: {measure.cost}"
-    parts += [Text(title, style="bold"), shown]
+    best_of_front = {entry.candidate.index for entry in store.front()}
+    for family in families(archive)[:FAME]:
+        candidate = family.best.candidate
+        cells = (fitness_range(method, family), str(family.count), str(candidate.length), f"{candidate.cost:.3g}")
+        shown.add_row(*cells, str(candidate.index), "yes" if candidate.index in best_of_front else "")
+    title = (
+        "\nhall of fame; alike: so many differ in constants only; front: nothing shorter and cheaper is better; cost: "
+    )
+    parts += [Text(title + COSTS.get(method, COST), style="bold"), shown]
     if selection:
         pairs = [(row[1], infinite(row[2])) for row in selection["finalists"]]
         parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(overfitting_of(pairs))]
@@ -237,35 +255,47 @@ def run_text(store: ProgramStore) -> Group:
     return Group(*parts, rule_text(method_named(method).rule(store)))
 
 
-def _counts(store: ProgramStore) -> tuple[str, str]:
+def fitness_range(method: str, family: Family) -> str:
+    """Return the figures of a family in words, from the best to the worst."""
+    ends = (family.best.fitness, family.worst) if family.count > 1 else (family.best.fitness,)
+    return " to ".join(f"{figure_of(method, fitness, {}).value:.4f}" for fitness in ends)
+
+
+def _done(store: ProgramStore) -> str:
+    return counted(store.done(), "program")
+
+
+def _figure(store: ProgramStore) -> Figure | None:
     archive = store.archive()
-    return f"{store.done():,} programs", f"{archive[0].fitness:.4f}" if archive else ""
+    return figure_of(store.fact("method"), archive[0].fitness, store.fact("config")) if archive else None
 
 
-def _parts(store: ProgramStore) -> list[Any]:
-    best: list[float] = []
-    for _, fitness, *_ in store.fitnesses():
-        best.append(min(fitness, best[-1]) if best else fitness)
-    if not best:
-        raise RulesmithError(f"{store.directory}: the run has no evaluated program yet")
-    step = max(1, len(best) // 2000)
-    parts: list[Any] = [
-        section("What was searched and found"),
-        text_part(run_text(store)),
-        section("How it came about"),
-        pictures.curve(
-            "best fitness by programs tried on all tasks", {"best so far": best[::step]}, "programs", "fitness", step
+def _report(store: ProgramStore) -> Findings:
+    from ..report.programs import findings
+
+    return findings(store)
+
+
+def _next_steps(store: ProgramStore) -> list[tuple[str, str]]:
+    run, symbolic = shlex.quote(str(store.directory)), store.fact("method") == "symbolic"
+    if not store.archive():
+        return []
+    report = (f"rulesmith report {run}", "one page on what was found, how, and why to believe it")
+    if not symbolic:
+        where = "".join(f" --env {shlex.quote(name)}" for name in tasks_of(store.fact("config")))
+        compare = f"rulesmith compare {run}{where or ' --env CartPole-v1'}"
+        return [(compare, "judges it against tuned PPO"), report, export_step(run, "my_objective")]
+    rule: Any = method_named("symbolic").rule(store)
+    return [
+        (
+            f"rulesmith refine {run} -o my_rule.toml",
+            "chooses on larger tasks, tunes constants, drops what does nothing",
         ),
+        (f"rulesmith compare {run} lion muon --tasks held-out --sizes 2k 20k", "judges it on tasks no search has seen"),
+        report,
+        export_step(run, "my_optimizer", rule.evidence.get(START)),
     ]
-    if selection := store.fact("selection"):
-        tasks = f"The funnel tried programs of the whole search on {', '.join(selection['tasks'])} too."
-        parts += [section("Does it hold elsewhere?", tasks), pictures.selection(selection["finalists"])]
-    rule = method_named(store.fact("method")).rule(store)
-    if isinstance(rule, Objective):
-        ppo = rule_file.find_objective("ppo-clip")
-        parts += [pictures.drift_map(rule), *(pictures.pull_curves(rule, ppo, advantage) for advantage in (1.0, -1.0))]
-    return parts
 
 
-VIEW = View(run_text, run_json, _counts, _parts, hall_of_fame, lineage, ProgramDisplay)
+VIEW = View(run_text, run_json, _done, _figure, _report, _next_steps, hall_of_fame, lineage, ProgramDisplay)
 """How such runs are looked at."""

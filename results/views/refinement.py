@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from ...programs.rule import START
 from ...search.config_codec import names_of
 from ...search.engine import Record
 from ...search.methods.refinement import Refined, refined
@@ -17,10 +19,12 @@ from ...search.program_store import ProgramStore
 from ...search.runs import method_named
 from ...search.strategies.refining import PHASES, Refining
 from ..display import Display
-from ..layout import code, section, show, table, text_part
+from ..layout import code, counted, export_step, show, table
 from ..selection_text import overfitting_of
-from . import Rows, View
+from ..standing import Figure
+from . import Findings, Rows, View, tasks_of
 
+NAME = "loss / AdamW's"
 _SHOWN = 12
 
 
@@ -35,18 +39,26 @@ def refinement_text(result: Refined) -> Group:
     steps = ("the winner", "with its constants tuned", "without what does nothing")
     figures = ", ".join(f"{name} {fitness:.4f}" for name, fitness in zip(steps, result.fitness))
     parts: list[Any] = [
-        Text("loss relative to tuned AdamW's, below 1 is better", style="bold"),
+        Text("loss / AdamW's, below 1 is better", style="bold"),
         rows,
         Text(overfitting(result)),
     ]
     if result.programs is None:
         return Group(*parts, Text("no program has been chosen yet"))
     noise = f" (a fitness varies by {result.noise:.4f} with the seeds)" if result.noise == result.noise else ""
-    parts += [Text(f"\n{figures}{noise}\n"), code(result.programs.to_text())]
+    parts += [Text(f"\n{figures}{noise}"), *map(Text, within_noise(result)), Text(), code(result.programs.to_text())]
     worth = table("statement", "fitness without it", right=("fitness without it",))
     for removal in result.removals:
         worth.add_row(removal.statement, f"{removal.fitness:.4f}" + (", so it went" if removal.gone else ""))
     return Group(*parts, Text(), worth)
+
+
+def within_noise(result: Refined) -> list[str]:
+    """Return which of a refinement's steps gained less than the noise of a fitness, in a sentence; none if no step."""
+    steps = ("tuning the constants", "the removals")
+    gains = [before - after for before, after in zip(result.fitness, result.fitness[1:])]
+    small = [step for step, gain in zip(steps, gains) if 0 < gain < 2 * result.noise]
+    return [f"what {' and '.join(small)} gained is within noise"] if small else []
 
 
 def overfitting(result: Refined) -> str:
@@ -86,7 +98,7 @@ class RefinementDisplay(Display):
         """Return the plain line of a step."""
         state: Refining = record.states.strategy
         rounds = f", round {state.round + 1}" if state.phase in ("funnel", "constants") else ""
-        figure = f"; {state.fitness[-1]:.4f} of tuned AdamW's loss" if state.fitness else ""
+        figure = f"; {NAME} {state.fitness[-1]:.4f}" if state.fitness else ""
         return f"{state.phase}{rounds}: {state.asked:,} trials{self.spent(now)}{self._left(state, now)}{figure}"
 
     def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
@@ -102,8 +114,6 @@ class RefinementDisplay(Display):
         with ProgramStore.open(self.directory) as store:
             result = refined(store)
         show(self.console, refinement_text(result))
-        if result.phase != "done":
-            self.console.print("\nnot done yet: the same command with --resume goes on", soft_wrap=True)
 
 
 def run_json(store: ProgramStore) -> dict[str, Any]:
@@ -153,15 +163,36 @@ def lineage(store: ProgramStore) -> Rows:
     return [dict(zip(keys, row, strict=True)) for row in refined(store).finalists[0].lineage]
 
 
-def _counts(store: ProgramStore) -> tuple[str, str]:
-    best = refined(store).fitness[-1:] if store.last_state() else ()
-    return f"{store.done():,} trials", f"{best[0]:.4f}" if best else ""
+def _done(store: ProgramStore) -> str:
+    return counted(store.done(), "trial")
 
 
-def _parts(store: ProgramStore) -> list[Any]:
-    method_named("refinement").rule(store)  # raises where there is none yet
-    return [section("What was refined, and to what"), text_part(run_text(store))]
+def _figure(store: ProgramStore) -> Figure | None:
+    result = refined(store) if store.last_state() else None
+    if result is None or not result.fitness:
+        return None
+    error = result.noise if math.isfinite(result.noise) else 0.0
+    where = f"the validation data of {', '.join(tasks_of(store.fact('config')))}"
+    return Figure(NAME, result.fitness[-1], True, "tuned AdamW", where, error=error)
 
 
-VIEW = View(run_text, run_json, _counts, _parts, hall_of_fame, lineage, RefinementDisplay)
+def _report(store: ProgramStore) -> Findings:
+    from ..report.programs import findings_of_refinement
+
+    return findings_of_refinement(store)
+
+
+def _next_steps(store: ProgramStore) -> list[tuple[str, str]]:
+    result, run = refined(store), shlex.quote(str(store.directory))
+    if result.programs is None:
+        return []
+    rule: Any = method_named("refinement").rule(store)
+    return [
+        (f"rulesmith compare {run} lion muon --tasks held-out --sizes 2k 20k", "judges it on tasks no search has seen"),
+        (f"rulesmith report {run}", "one page on what was found, how, and why to believe it"),
+        export_step(run, "my_optimizer", rule.evidence.get(START)),
+    ]
+
+
+VIEW = View(run_text, run_json, _done, _figure, _report, _next_steps, hall_of_fame, lineage, RefinementDisplay)
 """How such runs are looked at."""

@@ -259,6 +259,7 @@ def antagonist_of(config: CurriculumSearch, env: Environment) -> Any:
     Raises:
         RulesmithError: there is no such objective, or it does not suit the environment.
     """
+    from ...meta.drift_learner import DriftSettings
     from ...meta.learners import hyper_for, learner_for, settings_of
     from ...meta.population import Population
     from ..problems.yardsticks import Antagonist
@@ -269,8 +270,9 @@ def antagonist_of(config: CurriculumSearch, env: Environment) -> Any:
     table = isinstance(env.observations, Discrete)
     population = Population(learner_for(env, objective, shared), config.episodes)
     rate = None
-    if objective.kind == "drift":
-        rate = ANTAGONIST_RATES["table" if table else "network", settings_of("drift", objective.agent).optimizer]
+    agent = settings_of(objective.kind, objective.agent)
+    if isinstance(agent, DriftSettings):
+        rate = ANTAGONIST_RATES["table" if table else "network", agent.optimizer]
     most = max(config.held_out, config.es.population // 2 if config.strategy != META_GRADIENT else config.agents)
     return Antagonist(population, objective, hyper_for(env, objective.kind, rate, 0.01), config.antagonist_seeds, most)
 

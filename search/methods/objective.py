@@ -26,6 +26,8 @@ from ..starts import settings_of_agents, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
 
+LATEST = 20
+"""Generations over which a search's figure is a mean: one alone is noise, since lifetimes are drawn anew."""
 RULES = ("lpo", "ta-lpo", "lpg", "ta-lpg", "numbers")
 
 
@@ -255,10 +257,11 @@ def _parts(config: ObjectiveSearch, setup: Setup) -> Parts:
 
 def _rule(store: ArrayStore) -> Objective:
     config, (step, arrays) = store.fact("config"), store.arrays()
+    latest = [metrics["center"] for number, metrics in store.steps() if number <= step][-LATEST:]
     provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
     provenance |= {"seed": config["seed"], "generations": step}
     provenance |= {"environments": list(names_of(config["environments"])), "horizon": list(config["horizon"])}
-    evidence = {"fitness in the search (0 random, 1 PPO)": dict(store.steps())[step]["center"]}
+    evidence = {f"normalized return, last {len(latest)} generations (0 random, 1 PPO)": sum(latest) / len(latest)}
     if config["rule"] == "numbers":
         found = rule_file.find_objective(config["init"])
         assert found.program is not None

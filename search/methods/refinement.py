@@ -26,7 +26,7 @@ from ..curricula.fixed import Fixed
 from ..method import Method, Parts, Preset, Setup, Workers
 from ..options import Runs, Tasks
 from ..problems.full_trials import FullTrials, full_evaluator, references_of
-from ..problems.trainings import checked_tasks, executor_for
+from ..problems.trainings import checked_tasks, executor_for, keep_learning_rates, learning_rate_facts
 from ..program_store import ProgramStore
 from ..store import finite
 from ..strategies.refining import Refiner, Refining, Removal
@@ -191,8 +191,20 @@ def _parts(config: Refinement, setup: Setup) -> Parts:
         config.batch,
         config.seed,
     )
-    problem = FullTrials(executor, references)
-    return Parts(strategy, Fixed(None), problem, finished=lambda s: s.strategy.phase == "done", close=executor.close)
+    last = len(funnel) - 1
+    jobs = {task_name(task): (last, tuple(range(config.seeds)), task_name(task)) for task in funnel[last]}
+
+    def after(store: ProgramStore, status: Callable[[str], None]) -> None:
+        result = refined(store)
+        if result.phase == "done" and result.programs:
+            keep_learning_rates(store, executor, result.programs, jobs, status)
+
+    return Parts(
+        *(strategy, Fixed(None), FullTrials(executor, references)),
+        finished=lambda states: states.strategy.phase == "done",
+        after=after,
+        close=executor.close,
+    )
 
 
 def refined(store: ProgramStore) -> Refined:
@@ -220,7 +232,8 @@ def _rule(store: ProgramStore) -> Rule:
             raise RulesmithError(f"no program of {runs} trains all networks of the funnel")
         raise RulesmithError(f"{store.directory}: the refinement has chosen no program yet; add --resume to go on")
     winner, names = result.finalists[0], ("", "_with_its_constants_tuned", "_after_removals")
-    evidence: dict[str, Any] = {"search_fitness": winner.search}
+    evidence: dict[str, Any] = learning_rate_facts(store, result.programs)
+    evidence |= {"search_fitness": winner.search}
     evidence |= {f"selection_fitness{name}": x for name, x in zip(names, result.fitness, strict=False)}
     evidence |= {
         "noise_of_a_fitness": result.noise,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -25,6 +26,8 @@ from ..problems.trainings import (
     evaluator,
     executor_for,
     group_evaluator,
+    keep_learning_rates,
+    learning_rate_facts,
     measure_adamw,
     word_costs,
 )
@@ -181,12 +184,19 @@ def _parts(config: Symbolic, setup: Setup) -> Parts:
     if config.curriculum == "halving":
         curriculum = Halving(rungs_of(protocol, config.kept), reference)
     problem = ProgramProblem(TrainingScorer(executor, reference))
-    return Parts(strategy, curriculum, problem, close=executor.close)
+    names = [task_name(task) for task in tasks]
+
+    def after(store: ProgramStore, status: Callable[[str], None]) -> None:
+        if store.archive():
+            keep_learning_rates(store, executor, store.best().programs, dict(zip(names, names)), status)
+
+    return Parts(strategy, curriculum, problem, after=after, close=executor.close)
 
 
 def _rule(store: ProgramStore) -> Rule:
     found, config = store.best(), store.fact("config")
-    evidence = {"search_fitness": found.fitness}
+    evidence: dict[str, Any] = learning_rate_facts(store, found.programs)
+    evidence |= {"search_fitness": found.fitness}
     evidence |= {f"search loss, relative to tuned AdamW's, on {task}": loss for task, loss in found.losses.items()}
     provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
     provenance |= {"seed": config["seed"], "candidate": found.number}

@@ -45,7 +45,7 @@ class FullTrials:
 
 
 def full_evaluator(funnel: tuple[tuple[str | Task, ...], ...]) -> Callable[[tuple[str, Any, Any]], Any]:
-    """Return what a worker does: measure AdamW on a task, or score a program in full on a round's tasks.
+    """Return what a worker does: measure AdamW on a task, a learning rate, or score a program on a round's tasks.
 
     Args:
         funnel: tasks of each round.
@@ -63,6 +63,8 @@ def full_evaluator(funnel: tuple[tuple[str | Task, ...], ...]) -> Callable[[tupl
         match job:
             case "adamw", task, (number, seeds, _):
                 return fitness(number, seeds).measure_adamw(task)
+            case "rate", text, (number, seeds, task):
+                return fitness(number, seeds).learning_rate(Programs.parse(text), task)
             case _, text, (number, seeds, reference):
                 return fitness(number, seeds)(Programs.parse(text), reference)
 

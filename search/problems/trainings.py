@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,16 @@ from ...envs.tasks import SETS, Task, find_checked, task_name
 from ...meta.score import Score
 from ...programs import RulesmithError, rule_file
 from ...programs.parts import Programs
+from ...programs.rule import START
 from ..candidates import Candidate
 from ..executors import Executor, Groups, Here, Pool, Portable, available_cores, cache_folder
 from ..method import Workers
 from ..mutation import WordCosts
 from ..numerics import jax_flags, under_flags
+from ..program_store import ProgramStore
+
+RATES_FACT = "learning rates"
+"""The fact that holds them."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def word_costs(task: Task) -> WordCosts:
 
 
 def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]], list[Any]]:
-    """Return what a worker does: measure AdamW on tasks and a program in the pilot, or score programs, together.
+    """Return what a worker does: measure AdamW on tasks, learning rates, a program in the pilot; or score programs.
 
     Args:
         protocol: how to try programs, a `meta.fitness.Protocol`.
@@ -116,6 +122,8 @@ def group_evaluator(protocol: Any) -> Callable[[Sequence[tuple[str, Any, Any]]],
         match job:
             case "adamw", task, _:
                 return fitness.measure_adamw(task)
+            case "rate", text, task:
+                return fitness.learning_rate(Programs.parse(text), task)
             case _, text, _:
                 return fitness.measure_pilot(Programs.parse(text)).loss
 
@@ -146,3 +154,34 @@ def measure_adamw(executor: Executor, tasks: Sequence[str], start: Programs) -> 
     jobs = [("adamw", task, None) for task in tasks]
     *found, pilot = executor.map([*jobs, ("pilot", start.to_text(), None)])
     return reference_of(dict(zip(tasks, found, strict=True)), pilot)
+
+
+def keep_learning_rates(
+    store: ProgramStore, executor: Executor, programs: Programs, tasks: Mapping[str, Any], status: Callable[[str], None]
+) -> None:
+    """Keep with a run which learning rates suit a rule, unless they are known.
+
+    Args:
+        store: of the run.
+        executor: runs jobs ("rate", text, what).
+        programs: of the rule.
+        tasks: what the jobs take of each task, by its name.
+        status: is told what is going on.
+    """
+    text = programs.to_flat_text()
+    if (store.fact(RATES_FACT) or {}).get("program") == text:
+        return
+    status(f"finding the learning rates that suit the best program, on {', '.join(tasks)}")
+    rates = executor.map([("rate", text, what) for what in tasks.values()])
+    known = {name: rate for name, rate in zip(tasks, rates, strict=True) if rate is not None}
+    store.add_fact(RATES_FACT, {"program": text, "rates": known})
+
+
+def learning_rate_facts(store: ProgramStore, programs: Programs) -> dict[str, Any]:
+    """Return the learning rates that suit a rule of a run, as evidence; nothing where they are not known."""
+    kept = store.fact(RATES_FACT) or {}
+    if not kept.get("rates") or kept["program"] != programs.to_flat_text():
+        return {}
+    rates = kept["rates"]
+    middle = math.exp(sum(map(math.log, rates.values())) / len(rates))
+    return {START: float(f"{middle:.2g}"), "learning rates that worked": {name: f"{x:g}" for name, x in rates.items()}}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rulesmith import RulesmithError, load
 from rulesmith.programs import rule_file
 from rulesmith.programs.parts import Programs
-from rulesmith.results.html import write_report
+from rulesmith.results.report.writing import write_report
 from rulesmith.results.views import run_json, run_text
 from rulesmith.results.views.refinement import overfitting
 from rulesmith.search.method import Workers, discover
@@ -122,16 +122,16 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     assert kept["tasks"] == list(TASKS)
     assert [row[0] for row in kept["finalists"]] == sorted(row.index for row in result.finalists)
     assert "on iris-mlp-2k" in shown(run)
-    write_report(run, tmp_path / "report.html")
+    write_report([run], tmp_path / "report.html")
     assert "on selection tasks" in (tmp_path / "report.html").read_text()
-    write_report(tmp_path / "ref", tmp_path / "report.html")
-    assert "fitness without it" in (tmp_path / "report.html").read_text()
+    write_report([tmp_path / "ref"], tmp_path / "report.html")
+    assert "loss / AdamW&#x27;s without it" in (tmp_path / "report.html").read_text()
     for comparison, figure in (("root-momentum", "performance profile"), ("lpg-small", "entropy of the policy")):
-        write_report(run, tmp_path / "report.html", EVIDENCE / f"{comparison}.json")
+        write_report([run], tmp_path / "report.html", EVIDENCE / f"{comparison}.json")
         assert figure in (tmp_path / "report.html").read_text()
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(RulesmithError, match="not what `rulesmith compare --json` writes"):
-        write_report(run, tmp_path / "report.html", tmp_path / "other.json")
+        write_report([run], tmp_path / "report.html", tmp_path / "other.json")
     heard = []
     with ProgramStore.open(run, write=True), ProgramStore.open(tmp_path / "ref") as store:
         keep_selection(store, heard.append)
