@@ -62,10 +62,16 @@ def returns_of(population: Any, candidates: Any, hypers: HyperRange, lifetimes: 
         jax.tree.map(lambda x: x.reshape(groups, each)[group, lifetime], hypers.draw(lifetimes.keys.reshape(-1))),
     )
     lives = population(candidates, trials)
-    final, signs = lives.final, {name: curve[count * each :, -1] for name, curve in lives.figures.items()}
+    final, signs = lives.final, {name: _last(curve[count * each :]) for name, curve in lives.figures.items()}
     learner = population.learner
     steps = int(trials.updates.sum()) * learner.workers * learner.steps
     return Returns(final[: count * each].reshape(count, each), final[count * each :], steps, signs)
+
+
+def _last(curves: Float[np.ndarray, "lives bins"]) -> Float[np.ndarray, " lives"]:
+    """Return each life's last known value: a life of few updates leaves some of its parts empty."""
+    backwards = curves[:, ::-1]
+    return backwards[np.arange(len(curves)), np.argmax(np.isfinite(backwards), axis=1)]
 
 
 def _signs(population: Any, found: Returns) -> dict[str, float]:

@@ -44,7 +44,7 @@ def ta_lpo_invaders(apply, *, total_updates, steps_per_update=1):
     return adding(
         drift_gradient(
             lambda ratio, log_ratio, advantage, progress: learned_drift(
-                ARRAYS, ratio, log_ratio, advantage, progress
+                ARRAYS, ratio, log_ratio, advantage, progress, 0.0
             ),
             apply,
         ),
@@ -230,27 +230,6 @@ def log_probability(policy, action):
     return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(widened(policy)), 0.0), axis=-1)
 
 
-def drift_features(ratio, log_ratio, advantage):
-    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A."""
-    four = jnp.stack(
-        [ratio - 1.0, jnp.square(ratio - 1.0), log_ratio, jnp.square(log_ratio)], axis=-1
-    )
-    return jnp.concatenate([four, four * advantage[..., None]], axis=-1)
-
-
-def learned_drift(parameters, ratio, log_ratio, advantage, progress):
-    """LPO's drift; TA-LPO's where the network has 16 inputs: the eight, and the eight times `progress`.
-
-    The network has no biases, so that drift and slope vanish at r = 1, and starts as PPO's drift with clip 0.2.
-    """
-    x = drift_features(ratio, log_ratio, advantage)
-    if len(parameters["hidden"]) == 16:
-        x = jnp.concatenate([x, x * jnp.asarray(progress)[..., None]], axis=-1)
-    out = (jnp.tanh(x @ parameters["hidden"]) @ parameters["output"])[..., 0]
-    clipped = (ratio - 1.0 - jnp.clip(ratio - 1.0, -0.2, 0.2)) * advantage
-    return jnp.maximum(out + jnp.maximum(clipped, 0.0) - 1e-4, 0.0)
-
-
 def widened(x):
     """Return an array in float32, or as it is if it is wider."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
@@ -266,6 +245,31 @@ def log_ratio_of(log_new, log_old, policy):
     most = math.log(float(jnp.finfo(dtype).max)) / 3
     difference = jnp.where(log_new > -jnp.inf, log_new - widened(log_old), -most)
     return jax.lax.stop_gradient(jnp.clip(difference, -most, most))
+
+
+def drift_features(ratio, log_ratio, advantage, bound=0.0):
+    """The eight inputs of a learned drift, (..., 8): r - 1, its square, log r, its square; the four, and times A.
+
+    Each is clipped to [-bound, bound], as in LPO's original search, unless the bound is 0.
+    """
+    four = jnp.stack(
+        [ratio - 1.0, jnp.square(ratio - 1.0), log_ratio, jnp.square(log_ratio)], axis=-1
+    )
+    features = jnp.concatenate([four, four * advantage[..., None]], axis=-1)
+    return jnp.clip(features, -bound, bound) if bound else features
+
+
+def learned_drift(parameters, ratio, log_ratio, advantage, progress, bound=0.0):
+    """LPO's drift; TA-LPO's where the network has 16 inputs: the eight, and the eight times `progress`.
+
+    The network has no biases, so that drift and slope vanish at r = 1, and starts as PPO's drift with clip 0.2.
+    """
+    x = drift_features(ratio, log_ratio, advantage, bound)
+    if len(parameters["hidden"]) == 16:
+        x = jnp.concatenate([x, x * jnp.asarray(progress)[..., None]], axis=-1)
+    out = (jnp.tanh(x @ parameters["hidden"]) @ parameters["output"])[..., 0]
+    clipped = (ratio - 1.0 - jnp.clip(ratio - 1.0, -0.2, 0.2)) * advantage
+    return jnp.maximum(out + jnp.maximum(clipped, 0.0) - 1e-4, 0.0)
 
 
 def drift_slope(drift, log_ratio, advantage):
