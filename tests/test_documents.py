@@ -26,6 +26,7 @@ import pytest
 import rulesmith.cli
 from golden import assert_golden
 from rulesmith import RulesmithError
+from rulesmith.programs import rule_file
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
@@ -217,6 +218,8 @@ def test_the_site_is_built_without_warnings(tmp_path):
     assert done.returncode == 0, done.stderr
     api = (tmp_path / "reference" / "api.html").read_text()
     assert [name for name in rulesmith.__all__ if f'id="rulesmith.{name}"' not in api] == []
+    cards = (tmp_path / "reference" / "cards.html").read_text()
+    assert [name for name in rule_file.published() if f'id="{name}"' not in cards] == []
     every = [path.read_text() for path in tmp_path.rglob("*.html")]
     assert not any("<!-- generated" in page for page in every)
     fetched = {
