@@ -38,7 +38,12 @@ def optimizers() -> str:
     words = lambda estimate: str(Estimate(**estimate)).replace(", ", ",\u00a0") if estimate else ""  # noqa: E731
     rows = {name: own for name, own in found.items() if name != "adamw"}
     sizes = list(dict.fromkeys(size for own in rows.values() for size in own["by_scale"]))
-    head = ["", "all tasks", *(size if "weights" in size else f"{size} weights" for size in sizes), "against the best of AdamW, NAdamW, Muon"]
+    head = [
+        "",
+        "all tasks",
+        *(size if "weights" in size else f"{size} weights" for size in sizes),
+        "against the best of AdamW, NAdamW, Muon",
+    ]
     body = [
         [
             f"[{name}](reference/cards.md#{name})",
