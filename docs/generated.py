@@ -113,7 +113,7 @@ def _cell(cell: Mapping[str, Any]) -> list[str]:
     for output in cell["outputs"]:
         data = output.get("data", {})
         if "text/html" in data:
-            shown.append("".join(data["text/html"]))
+            shown.append(f'<div class="output">\n{"".join(data["text/html"])}\n</div>')
         elif "image/png" in data:
             shown.append(f"![what the cell draws](data:image/png;base64,{''.join(data['image/png']).strip()})")
         elif said := "".join(output.get("text", data.get("text/plain", ""))).strip():
