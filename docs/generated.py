@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from rulesmith.programs.rule import Rule
 from rulesmith.programs.vocabulary import vocabulary_table
 from rulesmith.results.cards import EVIDENCE
 from rulesmith.results.statistics import Estimate
+
+ROOT = Path(__file__).parents[1]
+SOURCE = tempfile.TemporaryDirectory()
+"""Holds links to the package's files under its name, which need not be that of the checkout's folder."""
 
 PICTURES = {"assets/groove-levels.png": EVIDENCE.with_name("groove-levels.png")}
 """Pictures of the site that lie elsewhere in the repository."""
@@ -119,6 +125,16 @@ def _cell(cell: Mapping[str, Any]) -> list[str]:
         elif said := "".join(output.get("text", data.get("text/plain", ""))).strip():
             shown.append(f'<div class="output" markdown>\n\n```text\n{said}\n```\n\n</div>')
     return [f"```python\n{text}\n```", *shown]
+
+
+def on_startup(**_: Any) -> None:
+    """Let mkdocstrings find the package, which an editable install hides from it (called by mkdocs)."""
+    package = Path(SOURCE.name) / "rulesmith"
+    package.mkdir()
+    for path in ROOT.iterdir():
+        if path.suffix == ".py" or (path / "__init__.py").exists():
+            (package / path.name).symlink_to(path)
+    sys.path.insert(0, SOURCE.name)
 
 
 def on_files(files: Files, *, config: Any) -> Files:
