@@ -30,7 +30,7 @@ class NotebookCell:
     def __init__(self) -> None:
         from IPython.display import display  # pyright: ignore[reportMissingImports]
 
-        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
 
     def __enter__(self) -> NotebookCell:
         return self
