@@ -1,12 +1,13 @@
 """What the documents say is true: their Python runs, their commands are valid, what they name exists.
 
-The rules, for README.md and CONTRIBUTING.md:
+The rules, for README.md, CONTRIBUTING.md and the pages of the site (docs/**/*.md):
 - All ```python blocks of a document are one script, run in their order, in one process and an empty folder.
 - In ```bash, ```console, ```sh and unmarked blocks the commands are the lines after `$ `; in a block that has no such
   line, all lines. Those of `rulesmith`, `make` and `python FOLDER/FILE` are checked, not run; others are not looked at.
 - An HTML comment on the line above a block says otherwise: `<!-- test: slow -->`, Python that only the slow tests run;
   `<!-- test: skip REASON -->`, a block of any kind that no test looks at.
 - A path in `backquotes` that begins with a folder of the repository exists; so does what a link leads to.
+The site itself is built with all warnings as errors, and its notebooks are executed.
 """
 
 import contextlib
@@ -25,9 +26,13 @@ import pytest
 import rulesmith.cli
 from golden import assert_golden
 from rulesmith import RulesmithError
+from rulesmith.programs import rule_file
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *PAGES]
+NOTEBOOKS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.ipynb"))
+REPOSITORY = re.compile(r"https://github\.com/rulesmith/rulesmith/(?:blob|tree)/main/([^)#\s]*)")
 
 BLOCK = re.compile(
     r"^(?: *<!-- test: (?P<mark>slow|skip(?= \w)).*-->\n)?"
@@ -139,24 +144,35 @@ def run_script(name: str, text: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+def with_python(mark: str) -> list[str]:
+    """Return the documents that have a block of Python so marked."""
+    return [
+        name
+        for name in DOCUMENTS
+        if any(block.language == "python" and block.mark == mark for block in blocks((ROOT / name).read_text()))
+    ]
+
+
+@pytest.mark.parametrize("name", with_python(""))
 def test_python_runs(name, tmp_path):
     run_script(name, script((ROOT / name).read_text(), ("",)), tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", with_python("slow"))
 def test_slow_python_runs(name, tmp_path):
-    document = (ROOT / name).read_text()
-    if all(block.mark != "slow" for block in blocks(document)):
-        pytest.skip("no slow block")
-    run_script(name, script(document, ("", "slow")), tmp_path)
+    run_script(name, script((ROOT / name).read_text(), ("", "slow")), tmp_path)
+
+
+def test_there_is_python_and_there_are_commands():
+    assert {"README.md", "docs/tutorials/optimizer.md"} <= set(with_python(""))
+    found = [words[0] for name in DOCUMENTS for _, words in commands((ROOT / name).read_text()) if words]
+    assert {"rulesmith", "make"} <= set(found)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_commands_are_valid(name):
     found = commands((ROOT / name).read_text())
-    assert any(words[:1] in (["rulesmith"], ["make"]) for _, words in found)
     faults = [(number, " ".join(words), fault(words)) for number, words in found]
     assert "\n".join(f"{name}:{number}: {text}: {wrong}" for number, text, wrong in faults if wrong) == ""
 
@@ -174,19 +190,50 @@ def test_paths_in_backquotes_exist(name):
     assert [p for p in paths if _in_repository(p) and not any(ROOT.glob(p.rstrip("/")))] == []
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "CHANGELOG.md"])
+@pytest.mark.parametrize("name", [*DOCUMENTS, "CHANGELOG.md", "mkdocs.yml", *NOTEBOOKS])
+def test_links_into_the_repository_lead_somewhere(name):
+    assert [p for p in REPOSITORY.findall((ROOT / name).read_text()) if not (ROOT / p).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])  # those of pages: the site's build
 def test_links_lead_somewhere(name):
     text = re.sub(r"`[^`]*`", "", prose((ROOT / name).read_text()))
     targets = re.findall(r'\]\(([^)\s]+)|^\[[^\]]+\]: *(\S+)|(?:src|href)="([^"]+)"', text, re.M)
     lost = []
     for target in map("".join, targets):
         file, _, anchor = target.partition("#")
-        path = ROOT / (file or name)
+        path = (ROOT / name).parent / file if file else ROOT / name
         if re.match(r"[a-z]+:", target) or (path.exists() and not (anchor and path.suffix == ".md")):
             continue
         if not path.exists() or anchor not in anchors(path.read_text()):
             lost.append(target)
     assert lost == []
+
+
+def test_the_site_is_built_without_warnings(tmp_path):
+    built = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(
+        built, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    api = (tmp_path / "reference" / "api.html").read_text()
+    assert [name for name in rulesmith.__all__ if f'id="rulesmith.{name}"' not in api] == []
+    cards = (tmp_path / "reference" / "cards.html").read_text()
+    assert [name for name in rule_file.published() if f'id="{name}"' not in cards] == []
+    every = [path.read_text() for path in tmp_path.rglob("*.html")]
+    assert not any("<!-- generated" in page for page in every)
+    fetched = {
+        url for page in every for url in re.findall(r'<(?:script|link|img)[^>]*?(?:src|href)="(https?:[^"]*)', page)
+    }
+    assert fetched == set()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs(name, tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    NotebookClient(nbformat.read(ROOT / name, 4), timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
 
 
 @pytest.mark.parametrize("words", [(), ("discover",), ("discover", "symbolic"), ("compare",)], ids=" ".join)
