@@ -148,8 +148,7 @@ def test_every_part_of_the_form_is_a_setting(settings):
         np.testing.assert_allclose(seen.signs[name], other.signs[name], rtol=1e-4)
     if settings.get("scale") == "adam":  # the first step of an Adam of one's own is the gradient's sign
         sizes = np.abs(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(second)]))
-        assert sizes.max() <= 1.0 + 1e-5
-        assert np.median(sizes) > 0.01
+        assert 0.9 < sizes.max() <= 1.0 + 1e-5
         assert any(np.any(leaf) for leaf in jax.tree.leaves(living.moments))
     else:
         assert np.all(other.signs["regularizers"] != seen.signs["regularizers"])
