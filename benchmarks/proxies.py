@@ -216,6 +216,10 @@ def study(files: Positional[tuple[Path, ...]], json_file: Path | None = None) ->
     rows = table(f"{truth.shape[1]} rules, {len(losses.families)} families", *heads, right=heads)
     kept = {}
     for name, parts in proxies().items():
+        wanted = [(f"{family}-{size}", form) for _, size, form, _ in parts for family in losses.families]
+        if not all((rule, *each) in losses.rows for each in wanted for rule in losses.rules):
+            print(f"{name}: not measured for all rules", file=sys.stderr)
+            continue
         value = sum(w * np.array([losses.relative(f, s, form, n) for f in losses.families]) for w, s, form, n in parts)
         mean, real = value.mean(axis=0), truth.mean(axis=0)
         drawn = [spearmanr(value[f][:, r].mean(axis=0), truth[f][:, r].mean(axis=0)).statistic for f, r in draws]
