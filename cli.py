@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json as json_module
 import keyword
+import operator
 import re
 import sys
 from collections.abc import Callable
@@ -334,6 +335,8 @@ EXAMPLES = {
     "distillation": "rulesmith distill lpo-invaders --minutes 2",
     "refinement": "rulesmith refine runs/mine -o my_rule.toml",
 }
+_SHOWN = {"distillation": "distill", "refinement": "refine"}
+"""Commands of methods that are no searches of `discover`."""
 
 
 def _search(
@@ -396,6 +399,12 @@ def _check_names(words: list[str]) -> None:
 
 def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -> Any:
     """Return the config, the basics, the bound by number and the resources that words say."""
+    shown = _SHOWN.get(name, f"discover {name}")
+    return tyro.cli(_options_of(method, config, name, about), args=words, prog=f"rulesmith {shown}", config=CONFIG)
+
+
+def _options_of(method: Any, config: Any, name: str, about: str) -> Callable[..., Any]:
+    """Return the function whose arguments are the options of a search."""
 
     def command(config: Any, basics: Any, bound: Any, resources: Any, preset: Any = "demo") -> Any:
         return config, basics, bound, resources, preset
@@ -416,8 +425,7 @@ def _parsed(method: Any, config: Any, words: list[str], name: str, about: str) -
     command.__defaults__ = (config, Basics(), None, method.resources(), "demo")
     safe = "Ctrl-C is safe: all whole steps are kept, and the same command with --resume goes on."
     command.__doc__ = f"{about}\n\n{safe}\n\nExample: {EXAMPLES[name]}"
-    shown = {"distillation": "distill", "refinement": "refine"}.get(name, f"discover {name}")
-    return tyro.cli(command, args=words, prog=f"rulesmith {shown}", config=CONFIG)
+    return command
 
 
 def _duration(minutes: float) -> str:
@@ -616,6 +624,8 @@ def run(words: list[str], execute: bool = True) -> None:
             from importlib import metadata
 
             print(f"rulesmith {metadata.version('rulesmith')}")
+        case ["--tyro-print-completion", *_]:
+            _print_completion(words)
         case ["discover"] | ["discover", "-h" | "--help"]:
             _help_of_discover()
         case ["discover", name, *rest]:
@@ -639,6 +649,27 @@ def run(words: list[str], execute: bool = True) -> None:
 def parse(words: list[str]) -> None:
     """Check a command line without running it: `SystemExit` or `RulesmithError` unless its options are right."""
     run(words, execute=False)
+
+
+def _print_completion(words: list[str]) -> None:
+    """Print the shell's completion of all commands and their options; the second word says for which shell."""
+    from .search.runs import method_named
+
+    def options(name: str) -> Callable[..., Any]:
+        method = method_named(name)
+        return _options_of(method, method.preset("demo", None).config, name, "")
+
+    def discover(search: Any) -> None:
+        """Search for new rules."""
+
+    kinds = [
+        Annotated[type(name, (), {}), tyro.conf.subcommand(name, constructor=options(name), prefix_name=False)]
+        for name in SEARCHES
+    ]
+    discover.__annotations__ = {"search": Annotated[functools.reduce(operator.or_, kinds), arg(name="")]}
+    known: dict[str, Callable[..., Any]] = {n: call for n, call in COMMANDS.items() if call not in _BY_WORDS}
+    known |= {"discover": discover, **{shown: options(name) for name, shown in _SHOWN.items()}}
+    tyro.extras.subcommand_cli_from_dict(known, args=words, prog="rulesmith", config=CONFIG)
 
 
 def _help() -> None:

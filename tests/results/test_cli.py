@@ -31,6 +31,23 @@ def test_help_and_lists():
     assert rulesmith("vocabulary").stdout.startswith("| word |")
 
 
+def test_a_shell_completes_commands_and_the_options_of_searches(tmp_path):
+    (tmp_path / "completion").write_text(rulesmith("--tyro-print-completion", "bash").stdout)
+    (tmp_path / "ask").write_text(
+        f"""source {tmp_path}/completion
+        ask=$(complete -p rulesmith | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); $ask rulesmith "${{@: -1}}" "${{@: -2:1}}"; echo "${{COMPREPLY[@]}}"
+        """
+    )
+
+    def completed(*words):
+        return subprocess.run(["bash", tmp_path / "ask", *words], capture_output=True, text=True).stdout.split()
+
+    assert completed("rulesmith", "sh") == ["show"]
+    assert completed("rulesmith", "discover", "symbolic", "--tour") == ["--tournament"]
+    assert "--framework" in completed("rulesmith", "export", "--")
+
+
 def test_show_check_diff_export(tmp_path):
     shown = json.loads(rulesmith("show", "lion", "--json").stdout)
     assert shown["programs"]["all"]["digest"] == load("lion").program.digest
