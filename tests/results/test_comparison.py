@@ -22,10 +22,10 @@ from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results import comparison_progress, objective_comparison, verdicts
 from rulesmith.results.comparison import compare, rule_meant
-from rulesmith.results.comparison_pictures import conclusion, figures
 from rulesmith.results.comparison_progress import Workload, reporting
 from rulesmith.results.comparison_text import comparison_text
 from rulesmith.results.objective_comparison import ObjectiveComparison, ObjectiveContest
+from told import plots_of, words_of
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
 CATCH = "Catch-bsuite"
@@ -116,8 +116,10 @@ def test_figures_of_known_returns():
     told = found.to_dict()
     assert told["random"] == [1.0, 0.0]
     assert told["rules"]["ours"]["tasks"][1]["returns"] == [2.0, None]
-    assert "1 tuned PPO" in conclusion(told)
-    assert len(figures(told)) == 6
+    assert "1 tuned PPO" in words_of(told)
+    for steps in (320, 640):
+        where = f"Catch-bsuite, {steps} steps"
+        assert {f"{where}: return of training episodes", f"{where}: entropy of the policy"} <= set(plots_of(told))
     table = found.table()
     assert list(table["mean"]) == [4.0, 2.0, 3.0, 4.0]
     assert list(table["steps"]) == [320.0, 640.0] * 2
@@ -157,8 +159,11 @@ def test_the_comparisons_among_the_evidence_can_be_shown():
     shown = {name: found for name, found in every.items() if isinstance(found, dict) and "rules" in found}
     assert {"root-momentum", "optimizers", "lpg-small", "groove-levels"} <= set(shown)
     for name, found in shown.items():
-        assert "95% intervals" in conclusion(found)
-        assert bool(figures(found)) == (not name.startswith("groove"))  # which are kept without their curves
+        assert "95% bootstrap intervals" in words_of(found)
+        drawn = [
+            title for title in plots_of(found) if title.endswith(("return of training episodes", "validation loss"))
+        ]
+        assert bool(drawn) == (not name.startswith("groove"))  # which are kept without their curves
 
 
 def test_a_stopped_comparison_goes_on_and_a_new_contestant_alone_is_judged(own_cache, judged):
@@ -315,7 +320,7 @@ def test_what_makes_a_comparison_say_little_comes_first(own_cache, monkeypatch):
     first, _, second, *_ = console.export_text().splitlines()
     assert first.startswith("careful: in Catch-bsuite at 320 steps PPO learned nothing that stands out from noise")
     assert "net is below agents that learn nothing (-5.05, and 0.00)" in second
-    assert "Careful: in Catch-bsuite" in conclusion(found.to_dict())
+    assert "Careful: in Catch-bsuite" in words_of(found.to_dict())
     assert "careful: in Catch-bsuite" in found._repr_html_()
 
 

@@ -23,10 +23,10 @@ from rulesmith.meta.training import Trainer, maker
 from rulesmith.meta.tuning import Tuned, tune
 from rulesmith.results import optimizer_contest, verdicts
 from rulesmith.results.comparison import compare
-from rulesmith.results.comparison_pictures import conclusion, figures
 from rulesmith.results.comparison_text import comparison_text
 from rulesmith.results.optimizer_comparison import YARDSTICKS, OptimizerComparison
 from rulesmith.results.optimizer_contest import OptimizerContest
+from told import plots_of, words_of
 
 TASK = tasks()["iris-mlp-2k"]
 
@@ -198,8 +198,9 @@ def test_losses_are_relative_to_adamws_mean():
 
 def test_the_figures_of_known_data():
     told = known().to_dict()
-    assert "half 0.500" in conclusion(told)
-    assert len(figures(told)) == 5  # the profile, the sizes, the learning rates, and a curve for each task
+    assert "half 0.500" in words_of(told)
+    wanted = {"loss / AdamW's by task", "loss / AdamW's by weights", "performance profile"}
+    assert wanted | {"a: validation loss", "b: validation loss"} <= set(plots_of(told))
     rules = told["rules"]
     half = rules["half"]["interquartile_mean"]
     assert half["value"] == 0.5
