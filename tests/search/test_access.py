@@ -25,6 +25,9 @@ def read_only(monkeypatch):
     """Make SQLite refuse what it refuses in another user's folder; who runs the tests may be root."""
     access = os.access
 
+    def inside(path):
+        return store.holds_run(Path(path)) or store.holds_run(Path(path).parent)
+
     class Refusing(sqlite3.Connection):
         def execute(self, *words):
             error = sqlite3.OperationalError("unable to open database file")
@@ -32,7 +35,7 @@ def read_only(monkeypatch):
             raise error
 
     monkeypatch.setattr(store, "_connected", lambda path: sqlite3.connect(path, factory=Refusing))
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    monkeypatch.setattr(os, "access", lambda path, mode: (mode != os.W_OK or not inside(path)) and access(path, mode))
 
 
 def test_a_run_that_may_only_be_read_is_read(run, read_only, tmp_path):
