@@ -62,8 +62,8 @@ def discover(
         ...     return record.step == 2
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run = rulesmith.discover(config, folder + "/run", callbacks=[enough], progress=False)
-        ...     run.best.name, len(run.history)
-        ('found-4', 2)
+        ...     run.state, len(run.history)
+        ('stopped', 2)
     """
     if config is None and not (resume and out):
         raise RulesmithError("give a config of what to search; or resume=True and out, the directory of a run")

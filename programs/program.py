@@ -202,7 +202,7 @@ class Program:
             >>> from rulesmith import Program
             >>> g, m, lr, b = sympy.symbols("g m lr b", real=True)
             >>> print(Program.from_sympy(lr * sympy.sign(m), states={"m": b * m + g}, b=0.9))
-            def update(g, m, lr, b=0.9):
+            def update(g, lr, m, b=0.9):
                 new_m = b * m + g
                 return lr * sign(m), new_m
             <BLANKLINE>

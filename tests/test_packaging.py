@@ -100,7 +100,7 @@ def test_what_tests_import_is_declared():
     tests = [path for path in repository() if path.parts[0] == "tests" and path.suffix == ".py"]
     helpers = {path.stem for path in tests if path.parent.name == "helpers"}
     found = distributions(tests)
-    declared = DEPENDENCIES.union(*(EXTRAS[extra] for extra in ("test", "torch", "math")))
+    declared = DEPENDENCIES.union(*(EXTRAS[extra] for extra in ("test", "torch", "math", "docs")))
     assert {name for name, brings in found.items() if not brings & declared} - helpers == set()
 
 

@@ -17,7 +17,7 @@ from ..signs_of_life import dead_parts, signs_in
 from ..views import Course, Findings, history, levels, tasks_of
 from . import plots
 from .document import Grid, Part, Picture, Plot, Section
-from .networks import DRIFT, drift_parts, signs_of
+from .networks import DRIFT, drift_parts, signs_sections
 
 PERIODS, SHOWN = 5, 8
 """Parts of a run in which its levels are shown, and how many of the highest and of the lowest score."""
@@ -43,7 +43,7 @@ def findings_of_curriculum(store: LevelStore) -> Findings:
         chosen = [_bands(lives, config["score"]), _replays(lives), *_regrets(store, lives), *_gallery(store, lives)]
         text = "Scores of levels over time, who was replayed, and what the levels looked like: green is good, red bad."
         sections.append(Section("Levels", chosen, text))
-    sections += signs_of(rows)
+    sections += signs_sections(rows)
     if rule.kind == "drift":
         sections.append(Section("What it does", drift_parts(rule), DRIFT))
     return Findings(kind, facts, warnings, sections, Course("step", store.held_out()))

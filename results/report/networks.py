@@ -46,7 +46,7 @@ def findings_of_networks(store: ArrayStore) -> Findings:
     sections = [
         Section("Course", [*_course(rows), yardsticks], "How the search went; returns are of its own lifetimes.")
     ]
-    sections += signs_of(rows)
+    sections += signs_sections(rows)
     if rule.kind == "drift":
         sections.append(Section("What it does", drift_parts(rule), DRIFT))
     course = Course("generation", [(row["step"], x) for row, x in zip(rows, smoothed([r["center"] for r in rows]))])
@@ -65,20 +65,20 @@ def smoothed(values: Sequence[float], width: int = _SMOOTH) -> list[float]:
     return [(sums[i] - sums[max(0, i - width)]) / (i - max(0, i - width)) for i in range(1, len(sums))]
 
 
-SIGNS = (
+SIGNS_NOTE = (
     "Figures that tell when a part does nothing. Entropies are shares of the greatest; y between states is the "
     "deviation of its probabilities; critics explain a share of the variance of returns."
 )
 
 
-def signs_of(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
+def signs_sections(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
     """Return the signs of life of a run's steps; nothing where no step has any."""
     signs, parts = signs_in(rows), list[Part]()
     for sign in LIFE_SIGNS:
         if sign.name in signs:
             points = plots.thinned(smoothed(signs[sign.name]), [row["step"] for row in rows if sign.name in row])
             parts.append(plots.lines(sign.title, {sign.title: points}, "step", sign.title, height=160))
-    return [Section("Signs of life", parts, SIGNS)] if parts else []
+    return [Section("Signs of life", parts, SIGNS_NOTE)] if parts else []
 
 
 def _course(rows: Sequence[Mapping[str, Any]]) -> list[Part]:

@@ -87,7 +87,7 @@ def test_lpg_compares_with_ppo(tmp_path):
         (["compare", "dpo", "--env", "CartPole-v7", "--horizon", "1e4"], "did you mean 'CartPole-v1'"),
         (["distill", "dpo"], "not a learned drift"),
         (["distill", "lion"], "not a learned drift"),
-        (["report", "nowhere"], "no run here"),
+        (["report", "nowhere"], "a rule file or a run"),
         (["discover", "objective", "--rule", "symbolic", "--generations", "3"], "`discover drift`"),
         (["export", "dpo", "-o", "x.py", "--lift"], "--lift"),
     ],

@@ -252,7 +252,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     log, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, log
     assert "best" in log
-    assert f"rulesmith show '{tmp_path / 'the whole'}'" in log  # what is printed can be pasted
+    assert f"rulesmith report '{tmp_path / 'the whole'}'" in log  # what is printed can be pasted
     rng = random.Random(5)
     resume = []
     for stop in (signal.SIGKILL, signal.SIGINT):
