@@ -30,6 +30,8 @@ def _run(words: list[str]) -> int:
     sys.stdout, sys.stderr = out, errors
     status = 0
     try:
+        if os.environ.get("NO_COLOR"):
+            os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")  # tyro reads it when it is imported
         from . import cli
 
         # Once, for every command: modules of the current directory are found, as those of `python my_script.py` are.

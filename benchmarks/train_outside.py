@@ -1,7 +1,8 @@
 """A plain PPO-style loop over gymnax that trains an agent with an *exported* objective; no rulesmith in it.
 
 Usage: rulesmith export RULE -o my_objective.py; python benchmarks/train_outside.py my_objective.py [ENV] [SEEDS]
-RULE is a drift (ppo-clip, dpo, a run of lpo or ta-lpo). Prints the return at the end of training.
+RULE is a drift (ppo-clip, dpo, a run of lpo or ta-lpo). Prints the mean return of the episodes that end in the last
+quarter of training.
 """
 
 import importlib.machinery
@@ -50,7 +51,7 @@ def train(objective, name, key):
     )
 
     def act(carry, key):
-        theta, state, observation = carry
+        theta, state, observation, so_far = carry
         choose, advance = jax.random.split(key)
         policy, value = net.apply(theta, observation)
         action = jax.random.categorical(choose, policy)
@@ -59,14 +60,15 @@ def train(objective, name, key):
             jax.random.split(advance, WORKERS), state, action, params
         )
         bootstrap = jnp.where(truncated & ~terminated, net.apply(theta, info["final_observation"])[1], 0.0)
-        seen = (observation, action, log_probability, value, reward, terminated | truncated, bootstrap)
-        return (theta, state, after), seen
+        so_far, done = so_far + reward, terminated | truncated
+        seen = (observation, action, log_probability, value, reward, done, bootstrap, so_far)
+        return (theta, state, after, jnp.where(done, 0.0, so_far)), seen
 
     def update(carry, key):
-        theta, opt, state, observation = carry
-        (_, state, observation), seen = jax.lax.scan(act, (theta, state, observation), jax.random.split(key, STEPS))
-        observations, action, log_probability, value, reward, done, bootstrap = seen
-        after = jnp.concatenate([value[1:], net.apply(theta, observation)[1][None]])
+        theta, opt, *agents = carry
+        (_, *agents), seen = jax.lax.scan(act, (theta, *agents), jax.random.split(key, STEPS))
+        observations, action, log_probability, value, reward, done, bootstrap, returns = seen
+        after = jnp.concatenate([value[1:], net.apply(theta, agents[1])[1][None]])
         delta = reward + GAMMA * jnp.where(done, bootstrap, after) - value
         accumulate = lambda a, x: (x[0] + GAMMA * LAMBDA * (1 - x[1]) * a,) * 2  # noqa: E731
         advantage = jax.lax.scan(accumulate, jnp.zeros(WORKERS), (delta, done), reverse=True)[1]
@@ -97,15 +99,14 @@ def train(objective, name, key):
             return jax.lax.scan(descend, carry, parts)
 
         (theta, opt), _ = jax.lax.scan(epoch, (theta, opt), jax.random.split(key, EPOCHS))
-        returns = jnp.where(done, 1, 0).sum()
-        return (theta, opt, state, observation), (reward.sum(), returns)
+        return (theta, opt, *agents), (jnp.where(done, returns, 0.0).sum(), done.sum())
 
     born, begin, grow = jax.random.split(key, 3)
     observation, state = reset(jax.random.split(begin, WORKERS), params)
     theta = net.init(born, observation)
-    carry = (theta, tx.init(theta), state, observation)
-    _, (rewards, episodes) = jax.lax.scan(update, carry, jax.random.split(grow, UPDATES))
-    return rewards[-UPDATES // 4 :].sum() / jnp.maximum(episodes[-UPDATES // 4 :].sum(), 1)
+    carry = (theta, tx.init(theta), state, observation, jnp.zeros(WORKERS))
+    _, (returns, episodes) = jax.lax.scan(update, carry, jax.random.split(grow, UPDATES))
+    return returns[-UPDATES // 4 :].sum() / jnp.maximum(episodes[-UPDATES // 4 :].sum(), 1)
 
 
 if __name__ == "__main__":
@@ -113,5 +114,5 @@ if __name__ == "__main__":
     run = jax.jit(lambda key: train(objective, name, key))
     finals = [float(run(jax.random.key(seed))) for seed in range(int(sys.argv[3]) if len(sys.argv) > 3 else 5)]
     mean = sum(finals) / len(finals)
-    print(f"{name}, {WORKERS * STEPS * UPDATES:,} steps: reward an episode in the last quarter {mean:.2f}")
+    print(f"{name}, {WORKERS * STEPS * UPDATES:,} steps: return in the last quarter {mean:.2f}")
     print("by seed:", " ".join(f"{x:.2f}" for x in finals))

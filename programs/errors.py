@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Iterable
 
 
@@ -34,4 +37,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> RulesmithError:
 def need(module: str, extra: str) -> None:
     """Raise RulesmithError, which says how to install it, unless an optional module is there."""
     if importlib.util.find_spec(module) is None:
-        raise RulesmithError(f"this needs {module}: pip install 'rulesmith[{extra}]'")
+        raise RulesmithError(f"this needs {module}: {installing(extra)}")
+
+
+def installing(extra: str) -> str:
+    """Return the command that installs what an extra of rulesmith asks for."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        asked = [line.split(";") for line in importlib.metadata.requires("rulesmith") or []]
+        wanted = [line.strip() for line, *marker in asked if re.search(rf"extra == .{extra}\b", "".join(marker))]
+        if wanted:
+            return f"pip install {' '.join(map(repr, wanted))}"
+    return f"pip install -e '.[{extra}]' in rulesmith's directory"

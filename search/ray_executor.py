@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..programs import RulesmithError
+from ..programs.errors import RulesmithError, installing
 from .executors import ATTEMPTS, ONE_THREAD, cache_compilations
 from .stopping import handlers_kept
 
@@ -39,7 +39,7 @@ class RayPool:
         try:
             import ray
         except ImportError:
-            raise RulesmithError("--ray needs Ray: pip install 'rulesmith[ray]'") from None
+            raise RulesmithError(f"--ray needs Ray: {installing('ray')}") from None
         self._ray, self._own = ray, not ray.is_initialized()
         if self._own:
             where = f"at {address}" if address else "on this machine"

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,16 @@ def test_after_a_fault_the_rest_is_dropped_and_the_command_goes_on():
         stream.write("x" * 10_000)
         stream.flush()
     assert (stream.failed, stream.fault) == (True, "No space left on device")
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
+def test_help_is_coloured_in_a_terminal_unless_no_colour_is_wanted(variables):
+    reading, terminal = pty.openpty()
+    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"} | variables
+    done = rulesmith("level", "--help", stdout=terminal, env=env)
+    os.close(terminal)
+    text = os.read(reading, 1 << 16)
+    os.close(reading)
+    assert done.returncode == 0
+    assert b"Show a level" in text
+    assert (b"\x1b[" in text) is not bool(variables)

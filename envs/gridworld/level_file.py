@@ -103,14 +103,19 @@ def dumps(level: Level) -> str:
     """Return a level as the text of a file. Where two things share a place, only the last one's letter is kept."""
     objects = {
         LETTERS[i]: {
-            "reward": float(level.rewards[i]),
-            "ends": float(level.ends[i]),
-            "respawns": float(level.respawns[i]),
+            "reward": _shortest(level.rewards[i]),
+            "ends": _shortest(level.ends[i]),
+            "respawns": _shortest(level.respawns[i]),
         }
         for i in np.flatnonzero(np.asarray(level.exists))
     }
     rows = "\n".join(map_of(level))
     return f"steps = {int(level.steps)}\nmap = '''\n{rows}\n'''\n\n" + tomli_w.dumps({"objects": objects})
+
+
+def _shortest(number: Any) -> float:
+    """Return a float32 as the float of fewest digits that rounds to it."""
+    return float(str(np.float32(number)))
 
 
 def read(path: Path) -> Level:

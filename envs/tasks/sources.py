@@ -8,10 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...programs import RulesmithError
-
-INSTALL = "pip install 'rulesmith[tasks]'"
-"""What installs the packages whose data are optional."""
+from ...programs.errors import RulesmithError, installing
 
 
 def folder_of(package: str) -> Path:
@@ -22,7 +19,9 @@ def folder_of(package: str) -> Path:
     """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise RulesmithError(f"this task's data come with the package {package}, which is not here: {INSTALL}")
+        raise RulesmithError(
+            f"this task's data come with the package {package}, which is not here: {installing('tasks')}"
+        )
     return Path(spec.origin).parent
 
 
@@ -40,7 +39,7 @@ def check_digest(what: str, digest: str, *arrays: np.ndarray) -> None:
     if found.hexdigest() != digest:
         raise RulesmithError(
             f"{what} are not those that rulesmith was measured with ({found.hexdigest()}, not {digest}); "
-            f"install the versions that it asks for: {INSTALL}"
+            f"install the versions that it asks for: {installing('tasks')}"
         )
 
 
