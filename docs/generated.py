@@ -16,6 +16,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 from rulesmith.programs import rule_file
+from rulesmith.programs.mathematics.mathml import mathml
 from rulesmith.programs.objective import Objective
 from rulesmith.programs.rule import Rule
 from rulesmith.programs.vocabulary import vocabulary_table
@@ -80,6 +81,9 @@ def _card(rule: Rule | Objective) -> str:
     parts = [f"### {rule.name}", f"{rule.description}." if rule.description else ""]
     for label, program in programs.items():
         parts += [f"For {label} leaves:"] * (label != "all") + [f"```python\n{program.to_text().strip()}\n```"]
+    if programs:
+        drawn = f'<div class="equations">{mathml(rule.to_latex())}</div>'
+        parts.append(f"<details><summary>in equations</summary>{drawn}</details>")
     if isinstance(rule, Rule) and rule.learning_rate:
         parts.append("Learning rates to try: {:g} to {:g}.".format(*rule.learning_rate))
     facts = [[str(key), _plain(value)] for part in (rule.provenance, rule.evidence) for key, value in part.items()]

@@ -23,6 +23,7 @@ from ..programs.rule import Rule
 COMPARISON = "comparison.json"
 """The file in a run's directory that holds the latest comparison of its rule."""
 NOTHING, WORSE, UNKNOWN, BETTER = "below learning nothing", "worse", "not yet known", "better"
+YARDSTICK = "yardstick"
 """Verdicts in short."""
 
 
@@ -129,6 +130,8 @@ def verdict_of(found: Mapping[str, Any], name: str, seen: Sequence[str] = ()) ->
     rule = found["rules"].get(name)
     if rule is None:
         return None
+    if name == found.get("baseline"):
+        return Conclusion(YARDSTICK, "It is the yardstick: others are judged by how they compare with it.")
     below = [
         warning for warning in found.get("warnings", ()) if f" {name} is below agents that learn nothing" in warning
     ]

@@ -109,6 +109,7 @@ def _of_run(method: Method[Any], store: Any, given: dict[str, Any] | None, follo
         verdict=standing.verdict,
         facts=facts,
         rule=_listing(rule),
+        equations=_equations(rule),
         reading=reading_of(rule),
         warnings=findings.warnings,
         sections=sections,
@@ -141,6 +142,10 @@ def _listing(rule: Rule | Objective) -> Listing | None:
     if isinstance(rule, Objective):
         return Listing(rule.program.to_text(), "the rule") if rule.program else None
     return Listing(Programs.of(rule.programs).to_text(), "the rule")
+
+
+def _equations(rule: Rule | Objective) -> str:
+    return "" if isinstance(rule, Objective) and rule.program is None else rule.to_latex()
 
 
 def _next_and_facts(method: Method[Any], store: Any, compared: bool) -> Section:
@@ -185,6 +190,7 @@ def _of_rule(rule: Rule | Objective, given: dict[str, Any] | None) -> Report:
         verdict=verdict or Conclusion(UNKNOWN, "It has not been judged yet on tasks that no search saw."),
         facts=facts,
         rule=_listing(rule),
+        equations=_equations(rule),
         reading=reading_of(rule),
         sections=sections,
     )

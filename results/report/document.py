@@ -137,6 +137,7 @@ class Report:
         verdict: what is known, in short and in a sentence.
         facts: (name, value, how to read it) of what matters most, a few.
         rule: the rule itself; None where there is no one rule.
+        equations: the rule in LaTeX; "" where there are none.
         reading: the rule in plain words.
         warnings: what makes the report say less than it seems to.
         sections: the rest.
@@ -148,6 +149,7 @@ class Report:
     verdict: Conclusion | None = None
     facts: Sequence[tuple[str, str, str]] = ()
     rule: Listing | None = None
+    equations: str = ""
     reading: str = ""
     warnings: Sequence[str] = ()
     sections: Sequence[Section] = field(default_factory=tuple)

@@ -31,6 +31,7 @@ def to_markdown(report: Report, folder: str, *, pictures: bool = True) -> tuple[
         lines.append(_grid(Grid(("", "figure", "how to read it"), rows)))
     lines += [report.reading] if report.reading else []
     lines += [_listing(report.rule)] if report.rule else []
+    lines += [f"$$\n{report.equations}\n$$"] if report.equations else []
     for section in report.sections:
         lines.append(f"## {section.name}")
         lines += [section.text] if section.text else []

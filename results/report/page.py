@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...programs import rule_file
+from ...programs.mathematics.mathml import mathml
 from ...search.executors import cache_folder
 from .document import (
     Commands,
@@ -99,6 +100,11 @@ def _body(report: Report, specs: list[Any]) -> list[str]:
         lines.append(f"<p>{html.escape(report.reading)}</p>")
     if report.rule:
         lines.append(_part(report.rule, specs))
+    if report.equations:
+        drawn = (
+            f'<div class="equations" tabindex="0" role="region" aria-label="equations">{mathml(report.equations)}</div>'
+        )
+        lines.append(f"<details><summary>the rule in equations</summary>{drawn}</details>")
     if report.sections:
         lines += _tabs(report.sections)
     for section in report.sections:

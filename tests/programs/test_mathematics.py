@@ -1,5 +1,7 @@
 """Rules as equations: what they look like, that SymPy computes the same, and the way back."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -7,6 +9,7 @@ from rulesmith import Program, RulesmithError, load
 from rulesmith.programs.fingerprint import fingerprint
 from rulesmith.programs.folding import ELEMENTWISE
 from rulesmith.programs.mathematics.equations import name_of
+from rulesmith.programs.mathematics.mathml import mathml
 from rulesmith.programs.mathematics.symbolic import symbol
 from rulesmith.programs.rule_file import published
 from rulesmith.programs.vocabulary import FUNCTIONS, Kind
@@ -121,3 +124,12 @@ REFUSED = [
 def test_what_is_not_of_the_language_is_refused(given, says):
     with pytest.raises(RulesmithError, match=says):
         Program.from_sympy(given)
+
+
+@pytest.mark.parametrize("name", [*published(), "ppo-clip", "dpo"])
+def test_browsers_get_what_latex_says(name):
+    latex = load(name).to_latex()
+    page = ElementTree.fromstring(mathml(latex))
+    table = page.find(".//{*}mtable")
+    assert len(table) == latex.count("\\\\\n") + 1
+    assert not [each for each in page.itertext() if "\\" in each or "&" in each]

@@ -26,7 +26,7 @@ from rulesmith.results.report import writing
 from rulesmith.results.report.building import report_of
 from rulesmith.results.report.comparisons import comparison_sections
 from rulesmith.results.report.document import Grid, Plot
-from rulesmith.results.report.markdown import to_svg
+from rulesmith.results.report.markdown import to_markdown, to_svg
 from rulesmith.results.report.measured import MEASURES
 from rulesmith.results.report.page import to_html
 from rulesmith.results.report.programs import changed_lines
@@ -122,6 +122,16 @@ def test_the_verdict_of_a_kept_comparison_is_the_runs(runs):
     finally:
         (run.directory / "comparison.json").unlink()
     assert run.standing == before
+
+
+def test_a_report_has_the_rule_in_equations(runs):
+    report = report_of(runs["symbolic"])
+    assert report.equations == rulesmith.open_run(runs["symbolic"]).best.to_latex()
+    assert "<summary>the rule in equations</summary>" in to_html(report)
+    assert f"$$\n{report.equations}\n$$" in to_markdown(report, "figures", pictures=False)[0]
+    network = report_of(runs["objective"])
+    assert not network.equations
+    assert "<math" not in to_html(network)
 
 
 def test_runs_are_sorted(runs):

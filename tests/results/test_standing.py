@@ -13,6 +13,7 @@ from rulesmith.results.standing import (
     NOTHING,
     UNKNOWN,
     WORSE,
+    YARDSTICK,
     Figure,
     keep_comparison,
     kept_comparison,
@@ -63,6 +64,7 @@ def comparison(value, low, high, *, too_few="", agents=False, warnings=(), task=
     ("found", "kind", "says"),
     [
         (comparison(0.9, 0.85, 0.95), BETTER, "Better than tuned AdamW: loss / that of AdamW 0.900 [0.850, 0.950]"),
+        ({**comparison(1.0, 0.99, 1.01), "baseline": "mine"}, YARDSTICK, "others are judged by"),
         (comparison(1.1, 1.05, 1.2), WORSE, "Worse than tuned AdamW"),
         (comparison(0.9, 0.85, 1.01), UNKNOWN, "Not shown to differ from tuned AdamW"),
         (comparison(0.9, 0.85, 0.95, too_few="2 of 8 tasks"), UNKNOWN, "2 of 8 tasks, too few"),
