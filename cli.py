@@ -677,7 +677,7 @@ def _help() -> None:
     from rich.table import Table
 
     rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    rows.add_row("discover", "Search for new rules: symbolic, objective, curriculum, drift.")
+    rows.add_row("discover", f"Search for new rules: {', '.join(SEARCHES)}.")
     for name, command in COMMANDS.items():
         rows.add_row(name, (command.__doc__ or "").split("\n")[0])
     console = Console(highlight=False)

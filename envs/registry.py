@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..programs import RulesmithError
 from ..programs.errors import nearest, unknown
@@ -13,6 +15,40 @@ from .gridworld import GRID_NAMES, PUBLIC, make_grid
 from .gridworld.levels import make_level
 from .gymnax_environments import gymnax_names, make_gymnax
 from .imports import imported
+
+
+class Family(NamedTuple):
+    """Environments that are made alike.
+
+    Attributes:
+        names: their names in the family.
+        make: makes one of a name, and of options.
+        options: what each option may be; the first is usual.
+        packages: that they come from, whose versions decide what is found with them.
+        variant: what may come before a name.
+    """
+
+    names: Callable[[], Sequence[str]]
+    make: Callable[..., Environment]
+    options: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    packages: tuple[str, ...] = ()
+    variant: str = ""
+
+
+FAMILIES = {
+    "": Family(gymnax_names, make_gymnax, packages=("gymnax",)),
+    "brax": Family(lambda: BRAX_NAMES, make_brax, {"backend": BRAX_BACKENDS}, ("brax",)),
+    "grid": Family(lambda: GRID_NAMES, make_grid, variant=PUBLIC),
+}
+"""Families by what comes before their names and a slash."""
+PACKAGES = tuple(package for family in FAMILIES.values() for package in family.packages)
+"""All packages that environments come from."""
+
+
+def family_of(name: str) -> tuple[Family, str]:
+    """Return the family that an environment's name is of, and its name there."""
+    prefix, slash, rest = name.partition("/")
+    return (FAMILIES[prefix], rest) if slash and prefix in FAMILIES else (FAMILIES[""], name)
 
 
 def make(name: str | Environment, **options: Any) -> Environment:
@@ -41,36 +77,24 @@ def _made(name: str, **options: Any) -> Environment:
         check_environment(found)
         return found
     if name.endswith(".toml"):
-        _no_more(name, options)
+        _check_options(name, options, {})
         return make_level(name)
-    family, _, rest = name.partition("/")
-    if family == "brax":
-        if rest not in BRAX_NAMES:
-            raise RulesmithError(_unknown(name, [f"brax/{known}" for known in BRAX_NAMES]))
-        backend = options.pop("backend", "spring")
-        if backend not in BRAX_BACKENDS:
-            raise unknown(f"backend of {name}", str(backend), BRAX_BACKENDS)
-        _no_more(name, options)
-        return make_brax(rest, backend)
-    _no_more(name, options)
-    if family == "grid":
-        if rest.removeprefix(PUBLIC) not in GRID_NAMES:
-            raise RulesmithError(_unknown(name, [f"grid/{known}" for known in GRID_NAMES]))
-        return make_grid(rest)
-    if name not in gymnax_names():
-        raise RulesmithError(_unknown(name, names()))
-    return make_gymnax(name)
+    family, rest = family_of(name)
+    if rest.removeprefix(family.variant) not in family.names():
+        raise RulesmithError(f"no environment {name!r}{nearest(name, names())}; `rulesmith environments` lists them")
+    _check_options(name, options, family.options)
+    usual = {option: values[0] for option, values in family.options.items()}
+    return family.make(rest, **usual | options)
 
 
 def names() -> list[str]:
     """Return the names of all environments, without a user's own."""
-    return [*gymnax_names(), *(f"brax/{name}" for name in BRAX_NAMES), *(f"grid/{name}" for name in GRID_NAMES)]
+    return [f"{prefix}/{name}" if prefix else name for prefix, family in FAMILIES.items() for name in family.names()]
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    return f"no environment {name!r}{nearest(name, known)}; `rulesmith environments` lists them"
-
-
-def _no_more(name: str, options: dict[str, Any]) -> None:
-    if options:
-        raise RulesmithError(f"{name}: no option {next(iter(options))!r}")
+def _check_options(name: str, given: dict[str, Any], known: Mapping[str, tuple[str, ...]]) -> None:
+    for option, value in given.items():
+        if option not in known:
+            raise RulesmithError(f"{name}: no option {option!r}")
+        if value not in known[option]:
+            raise unknown(f"{option} of {name}", str(value), known[option])

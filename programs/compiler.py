@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from . import operations
 from .analysis import has_tree_functions
+from .folding import TOO_LARGE
 from .program import Operand, Program
 from .ranges import never_negative
 from .transform import LeafProgram
@@ -141,6 +142,11 @@ def leaf_program(program: Program) -> LeafProgram:
     return LeafProgram(update_function(program), reads(program), slots, names, looks_at_axes(program))
 
 
+def _narrowed(value: Any) -> Any:
+    """Return a Python number that float32 cannot hold as infinity, without NumPy's warning; all else as it is."""
+    return math.copysign(math.inf, value) if isinstance(value, float) and abs(value) >= TOO_LARGE else value
+
+
 def update_function(program: Program, backend: Backend = JAX) -> Callable[..., Any]:
     """Return the function of one leaf, from keyword arguments to (update, states...); with tree functions, a generator.
 
@@ -165,8 +171,8 @@ def update_function(program: Program, backend: Backend = JAX) -> Callable[..., A
 
     def call(step: PlannedStatement, wide: list[Any]) -> Any:
         if step.operator:
-            return OPERATORS[step.function](*wide)
-        return getattr(words if backend.own(step) else backend.library, step.function)(*wide)
+            return _narrowed(OPERATORS[step.function](*wide))
+        return _narrowed(getattr(words if backend.own(step) else backend.library, step.function)(*wide))
 
     def update(**inputs: Any) -> tuple[Any, ...]:
         bound = start(inputs)

@@ -16,7 +16,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of Muon's quintic iteration (Jordan et al. 2024)."""
 NEWTON_SCHULZ_STEPS = 5
 
-_TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that float32 rounds to infinity
+TOO_LARGE = 2.0**128 - 2.0**103  # the smallest number that float32 rounds to infinity
 _TOO_SMALL = 2.0**-126  # below it float32 loses digits, and compilers may take 0
 
 _Array = Any
@@ -75,7 +75,7 @@ def single(value: float) -> float:
 
 def fits(value: float) -> bool:
     """Tell whether float32 holds a number: neither NaN nor beyond its range."""
-    return abs(value) < _TOO_LARGE
+    return abs(value) < TOO_LARGE
 
 
 def overflows(function: str, arguments: list[float]) -> bool:

@@ -1,10 +1,14 @@
-"""Set before jax is imported: two host devices, for what is sharded, and the user's cache of compiled functions."""
+"""Set before jax is imported: two host devices, for what is sharded, and the user's cache of compiled functions.
+
+XLA optimizes little here: the tests compile more than they compute.
+"""
 
 import os
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
 
 import random
+import signal
 
 import pytest
 from rulesmith import Program
@@ -15,6 +19,8 @@ from rulesmith.search.methods.symbolic import WARM_START
 from rulesmith.search.mutation import MUTATIONS, Limits, mutate
 
 cache_compilations()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KINDS = {name: share for name, share in MUTATIONS.items() if name != "share"}
 

@@ -56,6 +56,7 @@ def test_the_training_in_pytorch_learns(capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ppo_in_pytorch_learns():
     pytest.importorskip("gymnasium", reason="gymnasium has the environment, and is optional")
     first, last = runpy.run_path(str(FOLDER / "torch_ppo.py"))["train"]("dpo", updates=14)

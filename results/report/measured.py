@@ -21,14 +21,15 @@ from typing import Any
 from ...envs.tasks import find, task_name
 from ...programs import RulesmithError, rule_file
 from ...programs.objective import Objective
-from ...search.method import Method, Workers
+from ...programs.rule import Rule
+from ...search.method import Workers
 from ...search.program_store import ProgramStore
 from ...search.runs import open_store
 from ...search.strategies.refining import shorter
 from ..comparison import compare
 from ..comparison_progress import reporting
 from ..standing import rule_mark
-from ..views import comparison_of, tasks_of
+from ..views import comparison_of, programs, tasks_of, view_of
 from .document import Section
 from .networks import clock_parts
 from .programs import STATEMENTS, statements_parts
@@ -92,12 +93,12 @@ def measure(directory: Path) -> None:
             raise RulesmithError(
                 f"{directory}: its tasks are objects of a script; compare its rule there, and give the file"
             )
-        if method.name == "symbolic" and "statements" not in known:
+        if view_of(method) is programs.VIEW and programs.finds_optimizers(config) and "statements" not in known:
             _keep(directory, known, "statements", _statements(store))
         if isinstance(rule, Objective) and rule.arrays and rule.timed and "clock" not in known:
-            _keep(directory, known, "clock", _clock(method, store, rule))
+            _keep(directory, known, "clock", _clock(store, rule))
     if not compared:
-        _compare(directory, method, config)
+        _compare(directory, config, optimizer=isinstance(rule, Rule))
 
 
 def _keep(directory: Path, known: dict[str, Any], name: str, value: Any) -> None:
@@ -105,12 +106,12 @@ def _keep(directory: Path, known: dict[str, Any], name: str, value: Any) -> None
     rule_file.write_text(directory / MEASURES, json.dumps(known, indent=1) + "\n")
 
 
-def _compare(directory: Path, method: Method[Any], config: Mapping[str, Any]) -> None:
+def _compare(directory: Path, config: Mapping[str, Any], *, optimizer: bool) -> None:
     """Compare a run's rule on what the search looked at; `compare` keeps what it finds with the run."""
     tasks = tasks_of(config)
-    if method.resources is Workers and method.name in ("symbolic", "refinement"):
+    if optimizer:
         compare([str(directory), *YARDSTICKS_SHOWN], tasks=list(tasks), trials=_TRIALS, seeds=_SEEDS)
-    elif method.name == "curriculum":
+    elif "levels" in config:
         names = [name if name.endswith(".toml") or ":" in name else f"grid/{name}" for name in tasks]
         compare([str(directory)], env=names, trials=_AGENT_TRIALS, seeds=_AGENT_SEEDS)
     elif tasks:
@@ -130,8 +131,8 @@ def _statements(store: ProgramStore) -> dict[str, Any]:
     one, together = (functools.partial(build, protocol) for build in (evaluator, group_evaluator))
     executor = executor_for(one, together, 0.0, Workers())
     jobs: dict[str, _Job] = {}
-    for i, (statement, programs) in enumerate(options, 1):
-        jobs.setdefault(programs.to_flat_text(), _Job(f"{i}: without {statement}"))
+    for i, (statement, without) in enumerate(options, 1):
+        jobs.setdefault(without.to_flat_text(), _Job(f"{i}: without {statement}"))
     items = [("score", text, (reference, None)) for text in jobs]
     first = f"what each statement is worth: {len(items)} shorter programs to train"
     found: dict[str, float] = {}
@@ -142,8 +143,8 @@ def _statements(store: ProgramStore) -> dict[str, Any]:
                 found[item[1]] = score.fitness
                 finished(jobs[item[1]], f"{jobs[item[1]].label}: {_fitness_words(score.fitness)}")
     worth: dict[str, float] = {}
-    for statement, programs in options:
-        worth[statement] = min(worth.get(statement, math.inf), found[programs.to_flat_text()])
+    for statement, without in options:
+        worth[statement] = min(worth.get(statement, math.inf), found[without.to_flat_text()])
     spread = sum((reference.weights[name] * noise) ** 2 for name, noise in reference.noise.items())
     return {
         "whole": best.fitness,
@@ -157,7 +158,7 @@ def _fitness_words(fitness: float) -> str:
     return f"{fitness:.4f}" if math.isfinite(fitness) else "diverges"
 
 
-def _clock(method: Method[Any], store: Any, rule: Objective) -> list[dict[str, Any]]:
+def _clock(store: Any, rule: Objective) -> list[dict[str, Any]]:
     """Return what freezing a rule's clock costs, in the shortest and the longest lifetimes of its search."""
     import numpy as np
 
@@ -172,7 +173,7 @@ def _clock(method: Method[Any], store: Any, rule: Objective) -> list[dict[str, A
         use_cores(available_cores())
     cache_compilations()
     config = store.fact("config")
-    name = f"grid/{config['levels']}" if method.name == "curriculum" else tasks_of(config)[0]
+    name = f"grid/{config['levels']}" if "levels" in config else tasks_of(config)[0]
     learner = learner_for(make(name), rule, dict(rule.agent))
     ends = config["updates"] if "updates" in config else [updates_for(steps, learner) for steps in config["horizon"]]
     reference = (store.fact("reference") or {}).get(name) or {}

@@ -44,7 +44,7 @@ def findings(store: ProgramStore) -> Findings:
         Section("Lineage", _lineage(store), "How the best program came about, one change after another."),
     ]
     losses = store.best().losses
-    if method == "symbolic" and losses:
+    if programs.finds_optimizers(config) and losses:
         sections.append(Section("Tasks", _tasks(store, losses), "Where the best program is good, and where it is not."))
     if selection := store.fact("selection"):
         text = f"Programs from the whole search, tried on {', '.join(selection['tasks'])} too."
@@ -106,14 +106,14 @@ def statements_parts(rows: Sequence[tuple[str, float, bool]], whole: float, nois
 
 
 def _course(store: ProgramStore) -> list[Part]:
-    config, method = store.fact("config"), store.fact("method")
+    config = store.fact("config")
     every = list(store.outcomes())
     rows = [row for row in every if row.complete]
 
     def value(fitness: float) -> float:
-        return programs.figure_of(method, fitness, config).value
+        return programs.figure_of(config, fitness).value
 
-    name = programs.figure_of(method, 0.0, config).name
+    name = programs.figure_of(config, 0.0).name
     best = _best_so_far(store)
     points = [
         {"x": row.number, "y": value(row.fitness), "of": "a program"} for row in _sampled(rows, every_nth=_POINTS)
@@ -125,12 +125,12 @@ def _course(store: ProgramStore) -> list[Part]:
 
 def _best_so_far(store: ProgramStore) -> list[tuple[float, float]]:
     """Return (program's number, figure) of each program that was the best when it came, and of the best at the end."""
-    method, config = store.fact("method"), store.fact("config")
+    config = store.fact("config")
     least, found = math.inf, []
     for row in store.outcomes():
         if row.complete and row.fitness < least:
             least = row.fitness
-            found.append((float(row.number), programs.figure_of(method, least, config).value))
+            found.append((float(row.number), programs.figure_of(config, least).value))
     return [*found, (float(store.done() - 1), found[-1][1])] if found else []
 
 
@@ -158,14 +158,14 @@ def _shares(every: Sequence[Any]) -> Plot:
 
 
 def _fame(store: ProgramStore) -> list[Part]:
-    method, config = store.fact("method"), store.fact("config")
+    config = store.fact("config")
     found = programs.families(store.archive())
     front = {entry.candidate.index for entry in store.front()}
-    name, smaller = programs.figure_of(method, 0.0, config).name, programs.figure_of(method, 0.0, config).smaller
-    cost = programs.COSTS.get(method, programs.COST)
+    name, smaller = programs.figure_of(config, 0.0).name, programs.figure_of(config, 0.0).smaller
+    cost = programs.cost_of(config)
 
     def value_of(entry: Entry) -> float:
-        return programs.figure_of(method, entry.fitness, config).value
+        return programs.figure_of(config, entry.fitness).value
 
     shown = [*found[: 2 * programs.FAME]]
     shown += [family for family in found if family.best.candidate.index in front and family not in shown]
@@ -207,7 +207,7 @@ def _fame(store: ProgramStore) -> list[Part]:
     for family in shown:
         candidate = family.best.candidate
         link = Link(f"candidate {candidate.index:,}", f"program-{candidate.index}")
-        cells = (programs.fitness_range(method, family), str(family.count), str(candidate.length))
+        cells = (programs.fitness_range(config, family), str(family.count), str(candidate.length))
         rows.append((*cells, f"{candidate.cost:.3g}", link))
     table_note = f"Alike: so many programs differ in constants only, and are one row with their range. Cost: {cost}."
     listings = [
@@ -223,11 +223,11 @@ def _fame(store: ProgramStore) -> list[Part]:
 
 
 def _lineage(store: ProgramStore) -> list[Part]:
-    method, config = store.fact("method"), store.fact("config")
+    config = store.fact("config")
     rows = programs.lineage(store)
-    name = programs.figure_of(method, 0.0, config).name
+    name = programs.figure_of(config, 0.0).name
     walk: list[Part] = []
-    values = [programs.figure_of(method, row["fitness"], config).value for row in rows]
+    values = [programs.figure_of(config, row["fitness"]).value for row in rows]
     points = [(float(i), value) for i, value in enumerate(values)]
     walk.append(plots.lines(f"{name}, ancestor by ancestor", {"lineage": points}, "ancestor", name))
     before, shown = "", float("nan")

@@ -36,19 +36,24 @@ FAME = 12
 """Families of programs that are shown."""
 
 
-COSTS = {"symbolic": "time of a step / of a batch's gradient"}
-"""What a program's cost is, by method; of others it is `COST`."""
-COST = "multiplications for a sample"
+def finds_optimizers(config: Mapping[str, Any]) -> bool:
+    """Return whether a search over programs with this config finds optimizers; others find drifts."""
+    return "tasks" in config
 
 
-def figure_of(method: str, fitness: float, config: Mapping[str, Any]) -> Figure:
+def figure_of(config: Mapping[str, Any], fitness: float) -> Figure:
     """Return the figure of a fitness, in which smaller is better."""
     where = ", ".join(tasks_of(config)) or "the rule's own environments"
-    if method == "symbolic":
+    if finds_optimizers(config):
         return Figure("loss / AdamW's", fitness, True, "tuned AdamW", f"the validation data of {where}")
-    if method == "drift":
-        return Figure("normalized return", -fitness, False, "tuned PPO", where, nothing=0.0)
-    return Figure("unexplained share of the slope", fitness, True, "", where)
+    if "rule" in config:  # which is distilled
+        return Figure("unexplained share of the slope", fitness, True, "", where)
+    return Figure("normalized return", -fitness, False, "tuned PPO", where, nothing=0.0)
+
+
+def cost_of(config: Mapping[str, Any]) -> str:
+    """Return what a program's cost is, in words."""
+    return "time of a step / of a batch's gradient" if finds_optimizers(config) else "multiplications for a sample"
 
 
 class Family(NamedTuple):
@@ -136,7 +141,7 @@ class ProgramDisplay(Display):
         return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; {best}"
 
     def _figure(self, fitness: float) -> Figure:
-        return figure_of(self.method, fitness, self.config)
+        return figure_of(self.config, fitness)
 
     def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
         """Return the live panel: budget, shares, hall of fame, the best program."""
@@ -220,7 +225,7 @@ def run_text(store: ProgramStore) -> Group:
     selection = store.fact("selection")
     rate = (counts["programs"] + counts["invalid"]) / seconds if seconds else 0.0
     head = Text(f"{store.directory}: {method} search, {config['strategy']}, seed {config['seed']}", style="bold")
-    where = "tasks" if "tasks" in config else "environments"
+    where = "tasks" if finds_optimizers(config) else "environments"
     named = tasks_of(config) or ("the rule's own",)
     facts = (
         f"{where} {', '.join(named)}; {counts['programs']:,} programs in {seconds / 60:.1f} minutes "
@@ -228,23 +233,23 @@ def run_text(store: ProgramStore) -> Group:
         f"{counts['cached']:,} known from the cache"
     )
     parts: list[Any] = [head, Text(facts)]
-    if method != "symbolic":
+    if not finds_optimizers(config):
         warnings = [ReturnScale(**row).warning(name) for name, row in (store.fact("reference") or {}).items()]
         parts += [careful(warning) for warning in warnings if warning]
     if not archive:
         return Group(*parts, Text("no program has been tried on all tasks yet"))
-    name = figure_of(method, 0.0, config).name
+    name = figure_of(config, 0.0).name
     columns = (name, "alike", "length", "cost", "candidate", "front")
     shown = table(*columns, right=columns)
     best_of_front = {entry.candidate.index for entry in store.front()}
     for family in families(archive)[:FAME]:
         candidate = family.best.candidate
-        cells = (fitness_range(method, family), str(family.count), str(candidate.length), f"{candidate.cost:.3g}")
+        cells = (fitness_range(config, family), str(family.count), str(candidate.length), f"{candidate.cost:.3g}")
         shown.add_row(*cells, str(candidate.index), "yes" if candidate.index in best_of_front else "")
     title = (
         "\nhall of fame; alike: so many differ in constants only; front: nothing shorter and cheaper is better; cost: "
     )
-    parts += [Text(title + COSTS.get(method, COST), style="bold"), shown]
+    parts += [Text(title + cost_of(config), style="bold"), shown]
     if selection:
         pairs = [(row[1], infinite(row[2])) for row in selection["finalists"]]
         parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(overfitting_of(pairs))]
@@ -255,10 +260,10 @@ def run_text(store: ProgramStore) -> Group:
     return Group(*parts, rule_text(method_named(method).rule(store)))
 
 
-def fitness_range(method: str, family: Family) -> str:
+def fitness_range(config: Mapping[str, Any], family: Family) -> str:
     """Return the figures of a family in words, from the best to the worst."""
     ends = (family.best.fitness, family.worst) if family.count > 1 else (family.best.fitness,)
-    return " to ".join(f"{figure_of(method, fitness, {}).value:.4f}" for fitness in ends)
+    return " to ".join(f"{figure_of(config, fitness).value:.4f}" for fitness in ends)
 
 
 def _done(store: ProgramStore) -> str:
@@ -267,7 +272,7 @@ def _done(store: ProgramStore) -> str:
 
 def _figure(store: ProgramStore) -> Figure | None:
     archive = store.archive()
-    return figure_of(store.fact("method"), archive[0].fitness, store.fact("config")) if archive else None
+    return figure_of(store.fact("config"), archive[0].fitness) if archive else None
 
 
 def _report(store: ProgramStore) -> Findings:
@@ -277,15 +282,15 @@ def _report(store: ProgramStore) -> Findings:
 
 
 def _next_steps(store: ProgramStore) -> list[tuple[str, str]]:
-    run, symbolic = shlex.quote(str(store.directory)), store.fact("method") == "symbolic"
+    run, config = shlex.quote(str(store.directory)), store.fact("config")
     if not store.archive():
         return []
     report = (f"rulesmith report {run}", "one page on what was found, how, and why to believe it")
-    if not symbolic:
-        where = "".join(f" --env {shlex.quote(name)}" for name in tasks_of(store.fact("config")))
+    if not finds_optimizers(config):
+        where = "".join(f" --env {shlex.quote(name)}" for name in tasks_of(config))
         compare = f"rulesmith compare {run}{where or ' --env CartPole-v1'}"
         return [(compare, "judges it against tuned PPO"), report, export_step(run, "my_objective")]
-    rule: Any = method_named("symbolic").rule(store)
+    rule: Any = method_named(store.fact("method")).rule(store)
     return [
         (
             f"rulesmith refine {run} -o my_rule.toml",

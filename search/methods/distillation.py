@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...envs.environment import Environment
-from ...envs.registry import make
+from ...envs.registry import PACKAGES, make
 from ...meta.drift_learner import Hyper
 from ...meta.learners import learner_for, updates_for
 from ...meta.visited import Visited, visited
@@ -128,7 +128,7 @@ METHOD = Method(
     lambda store: drift_rule(store, MEASURE),
     view="programs",
     resources=Devices,
-    packages=("gymnax", "brax"),
+    packages=PACKAGES,
 )
 """The method."""
 

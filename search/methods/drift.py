@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...envs.registry import make
+from ...envs.registry import PACKAGES, make
 from ...meta.learners import learner_for, settings_of, updates_for
 from ...programs import RulesmithError, rule_file
 from ...programs.parts import Programs
@@ -111,7 +111,7 @@ METHOD = Method(
     lambda store: drift_rule(store, MEASURE),
     view="programs",
     resources=Devices,
-    packages=("gymnax", "brax"),
+    packages=PACKAGES,
 )
 """The method."""
 

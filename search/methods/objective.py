@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...envs.environment import Environment
-from ...envs.registry import make
+from ...envs.registry import PACKAGES, make
 from ...meta.meta_settings import MetaSettings
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
@@ -299,7 +299,7 @@ METHOD = Method(
     _rule,
     view="generations",
     resources=Devices,
-    packages=("evosax", "gymnax", "brax"),
+    packages=("evosax", *PACKAGES),
 )
 """The method."""
 

@@ -153,8 +153,8 @@ def _check(config: Refinement) -> dict[str, Any]:
     rows: list[Finalist] = []
     for directory in config.runs:
         with ProgramStore.open(directory) as store:
-            if store.fact("method") != "symbolic":
-                raise RulesmithError(f"{directory} is not a run of `discover symbolic`")
+            if "tasks" not in store.fact("config"):
+                raise RulesmithError(f"{directory} is not a search for an optimizer, such as `discover symbolic`")
             rows += finalists_of(store, config.finalists)
     return {"finalists": [_plain(row) for row in rows]}
 

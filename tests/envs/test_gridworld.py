@@ -153,9 +153,10 @@ def test_thousands_of_levels_run_in_one_compiled_function():
 
 
 def test_the_papers_levels_are_there():
-    assert [int(level.steps) for level in TABULAR.values()] == [500, 50, 1000, 2000, 2000]
-    assert [len(level.walls) for level in TABULAR.values()] == [11, 13, 11, 9, 11]
-    assert len(RANDOM) == 5
+    tabular = [*TABULAR.values()][:5]
+    assert [int(level.steps) for level in tabular] == [500, 50, 1000, 2000, 2000]
+    assert [len(level.walls) for level in tabular] == [11, 13, 11, 9, 11]
+    assert len(RANDOM) >= 5
     assert all((level.places == -1).all() for level in RANDOM.values())
 
 

@@ -32,6 +32,13 @@ def command(*words: object, most: int = 60) -> Done:
     return Done(status, *(stream.buffer.getvalue().decode() for stream in (out, errors)))
 
 
+def said(*words: object) -> str:
+    """Run a command that succeeds, and return what it wrote on standard output."""
+    done = command(*words)
+    assert done.status == 0, done.errors
+    return done.out
+
+
 class _Kept(io.BytesIO):
     """Bytes that are there still when the stream that wrote them is gone."""
 

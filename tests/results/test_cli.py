@@ -3,9 +3,9 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from in_process import command, said
 from rich.console import Console
 from rulesmith import load
 from rulesmith.programs.rule_file import published, published_objectives
@@ -13,26 +13,18 @@ from rulesmith.results.layout import show
 from rulesmith.results.listing import listed, listing
 from rulesmith.results.reporting import rule_diff, rule_text
 
-RULESMITH = str(Path(sys.executable).parent / "rulesmith")
-
-
-def rulesmith(*words, check=True, **options):
-    done = subprocess.run([RULESMITH, *words], capture_output=True, text=True, **options)
-    assert not check or done.returncode == 0, done.stderr
-    return done
-
 
 def test_help_and_lists():
-    assert "discover" in rulesmith("--help").stdout
-    listed = rulesmith("rules").stdout
+    assert "discover" in said("--help")
+    listed = said("rules")
     assert all(name in listed for name in published())
     assert len(listed.splitlines()) == len(published()) + len(published_objectives()) + 1
-    assert "digits-mlp-2k" in rulesmith("tasks").stdout
-    assert rulesmith("vocabulary").stdout.startswith("| word |")
+    assert "digits-mlp-2k" in said("tasks")
+    assert said("vocabulary").startswith("| word |")
 
 
 def test_a_shell_completes_commands_and_the_options_of_searches(tmp_path):
-    (tmp_path / "completion").write_text(rulesmith("--tyro-print-completion", "bash").stdout)
+    (tmp_path / "completion").write_text(said("--tyro-print-completion", "bash"))
     (tmp_path / "ask").write_text(
         f"""source {tmp_path}/completion
         ask=$(complete -p rulesmith | sed 's/.*-F \\([^ ]*\\).*/\\1/')
@@ -49,28 +41,28 @@ def test_a_shell_completes_commands_and_the_options_of_searches(tmp_path):
 
 
 def test_show_check_diff_export(tmp_path):
-    shown = json.loads(rulesmith("show", "lion", "--json").stdout)
+    shown = json.loads(said("show", "lion", "--json"))
     assert shown["programs"]["all"]["digest"] == load("lion").program.digest
     (tmp_path / "p.py").write_text("def update(g, lr):\n    dead = sqrt(g)\n    return lr * g\n")
-    checked = rulesmith("check", str(tmp_path / "p.py")).stdout
+    checked = said("check", str(tmp_path / "p.py"))
     assert "1 statements matter of 2" in checked
     assert "dead" not in checked
-    assert "compute the same" in rulesmith("diff", "sgd", "sgd").stdout
-    assert "+" in rulesmith("diff", "adam", "adamw").stdout
+    assert "compute the same" in said("diff", "sgd", "sgd")
+    assert "+" in said("diff", "adam", "adamw")
     out = tmp_path / "o.py"
-    rulesmith("export", "lion", "-o", str(out))
+    said("export", "lion", "-o", str(out))
     assert "def lion(" in out.read_text()
-    rulesmith("export", "sgd", "-o", str(tmp_path / "o.toml"), "--lift")
+    said("export", "sgd", "-o", str(tmp_path / "o.toml"), "--lift")
     assert load(tmp_path / "o.toml").program.digest == load("sgd").program.digest
 
 
 def test_levels_are_shown_and_written(tmp_path):
-    shown = rulesmith("level", "longer", "--png", str(tmp_path / "l.png"), "-o", str(tmp_path / "l.toml")).stdout
+    shown = said("level", "longer", "--png", str(tmp_path / "l.png"), "-o", str(tmp_path / "l.toml"))
     assert "the optimal return is 9.8316, exactly" in shown
     assert (tmp_path / "l.png").read_bytes().startswith(b"\x89PNG")
-    again = rulesmith("level", str(tmp_path / "l.toml")).stdout
+    again = said("level", str(tmp_path / "l.toml"))
     assert "the optimal return is 9.8316, exactly" in again
-    assert "exactly" not in rulesmith("level", "random-dense").stdout
+    assert "exactly" not in said("level", "random-dense")
 
 
 @pytest.mark.parametrize(
@@ -123,19 +115,20 @@ def test_levels_are_shown_and_written(tmp_path):
         (["compare", "optax:lionn", "--tasks", "wine-mlp-2k"], "cannot be imported"),
     ],
 )
-def test_bad_input_gets_one_line(words, says, tmp_path):
+def test_bad_input_gets_one_line(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     began = time.perf_counter()
-    done = rulesmith(*words, check=False, cwd=tmp_path)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    done = command(*words)
+    assert done.status == 2
+    assert says in done.errors
+    assert len(done.errors.strip().splitlines()) == 1
     assert time.perf_counter() - began < 20
 
 
 def test_unknown_options_suggest_the_nearest():
-    done = rulesmith("show", "lion", "--jsno", check=False)
-    assert done.returncode != 0
-    assert "--json" in done.stderr
+    done = command("show", "lion", "--jsno")
+    assert done.status == 2
+    assert "--json" in done.errors
 
 
 NO_JAX = """
@@ -190,4 +183,4 @@ def test_a_program_is_shown_whole_at_any_width(width):
 
 def test_a_state_that_shadows_an_input_is_questioned(tmp_path):
     (tmp_path / "mine.py").write_text("def update(w, g, hessian, lr):\n    return lr * g / (hessian + 1), hessian\n")
-    assert "Is this meant? 'hessian' is read as a state" in rulesmith("check", tmp_path / "mine.py").stdout
+    assert "Is this meant? 'hessian' is read as a state" in said("check", tmp_path / "mine.py")

@@ -232,6 +232,7 @@ def test_levels_are_drawn_for_each_life_or_repeated():
     assert all(leaf.shape[:2] == (2, 3) for leaf in jax.tree.leaves(catch))
 
 
+@pytest.mark.slow
 def test_lpg_compares_with_ppo_and_a2c_in_an_environment_object(own_cache):
     lpg = Objective("net-lpg", "lpg", arrays=Shapes.lpg(timed=True, hidden=8).draw(0, 1.0))
     agent = {"workers": 4, "steps": 8, "minibatches": 2, "widths": [8]}

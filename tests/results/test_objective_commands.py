@@ -1,12 +1,10 @@
 """The commands that inspect and compare objectives, on a tiny run."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import command, said
 from rulesmith import load
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
@@ -15,15 +13,6 @@ from rulesmith.search.methods.objective import METHOD, ObjectiveSearch
 from rulesmith.search.strategies.evolution_strategies import EsSettings
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
-
-
-RULESMITH = str(Path(sys.executable).parent / "rulesmith")
-
-
-def rulesmith(*words, check=True, **options):
-    done = subprocess.run([RULESMITH, *words], capture_output=True, text=True, **options)
-    assert not check or done.returncode == 0, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -37,32 +26,32 @@ def run(tmp_path_factory):
 
 
 def test_show_runs_report_export(run, tmp_path):
-    shown = rulesmith("show", str(run)).stdout
+    shown = said("show", str(run))
     assert "3 generations" in shown
     assert "pull at ratio" in shown
-    assert json.loads(rulesmith("show", str(run), "--json").stdout)["generations"] == 3
-    assert "objective, ta-lpo, open-es" in rulesmith("runs", str(run.parent)).stdout
+    assert json.loads(said("show", str(run), "--json"))["generations"] == 3
+    assert "objective, ta-lpo, open-es" in said("runs", str(run.parent))
     page = tmp_path / "report.html"
-    rulesmith("report", str(run), "-o", str(page))
+    said("report", str(run), "-o", str(page))
     text = page.read_text()
     assert "The drift is taken from what a change of the policy gains" in text
     assert "pull on the ratio for A = +1" in text
-    rulesmith("export", str(run), "-o", str(tmp_path / "mine.py"))
+    said("export", str(run), "-o", str(tmp_path / "mine.py"))
     assert "def found_ta_lpo(" in (tmp_path / "mine.py").read_text()
-    rulesmith("export", str(run), "-o", str(tmp_path / "mine.toml"))
+    said("export", str(run), "-o", str(tmp_path / "mine.toml"))
     found, again = load(run), load(tmp_path / "mine.toml")
     assert all(np.array_equal(found.arrays[name], again.arrays[name]) for name in found.arrays)
-    assert json.loads(rulesmith("show", "dpo", "--json").stdout)["kind"] == "drift"
-    assert "drift(r, a" in rulesmith("check", str(rule_file.published_objectives()["ppo-clip"])).stdout
-    assert "+def drift" in rulesmith("diff", "ppo-clip", "dpo").stdout
+    assert json.loads(said("show", "dpo", "--json"))["kind"] == "drift"
+    assert "drift(r, a" in said("check", str(rule_file.published_objectives()["ppo-clip"]))
+    assert "+def drift" in said("diff", "ppo-clip", "dpo")
 
 
 def test_lists():
-    listed = rulesmith("environments").stdout
+    listed = said("environments")
     assert "CartPole-v1" in listed
     assert "grid/small" in listed
     assert "brax/ant" in listed
-    rules = rulesmith("rules").stdout
+    rules = said("rules")
     assert "ppo-clip" in rules
     assert "lion" in rules
 
@@ -72,9 +61,9 @@ def test_lpg_compares_with_ppo(tmp_path):
     rule_file.write(net, tmp_path / "net.toml")
     words = ["--env", "grid/sparse", "--horizon", "400", "--seeds", "2", "--trials", "1", "--agent"]
     words += ["workers=4", "steps=8", "minibatches=2", "widths=[8]", "--json", str(tmp_path / "found.json")]
-    done = rulesmith("compare", str(tmp_path / "net.toml"), *words)
-    assert "net-lpg" in done.stdout
-    assert "ppo-clip" in done.stdout
+    done = said("compare", str(tmp_path / "net.toml"), *words)
+    assert "net-lpg" in done
+    assert "ppo-clip" in done
     assert json.loads((tmp_path / "found.json").read_text())["seeds"] == 2
 
 
@@ -92,15 +81,16 @@ def test_lpg_compares_with_ppo(tmp_path):
         (["export", "dpo", "-o", "x.py", "--lift"], "--lift"),
     ],
 )
-def test_bad_input_gets_one_line(words, says, tmp_path):
-    done = rulesmith(*words, check=False, cwd=tmp_path)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_bad_input_gets_one_line(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command(*words)
+    assert done.status == 2
+    assert says in done.errors
+    assert len(done.errors.strip().splitlines()) == 1
 
 
 def test_runs_of_one_method_are_not_resumed_by_another(run):
     for words in (["symbolic"], ["drift"]):
-        done = rulesmith("discover", *words, "--resume", "--out", str(run), check=False)
-        assert done.returncode == 2
-        assert "is not a run of" in done.stderr
+        done = command("discover", *words, "--resume", "--out", str(run))
+        assert done.status == 2
+        assert "is not a run of" in done.errors

@@ -143,6 +143,7 @@ def test_a_claim_is_made_against_the_best_baseline_on_each_task():
     assert "against_best_baseline" in made.to_dict()["rules"]["mine"]
 
 
+@pytest.mark.slow
 def test_the_baselines_are_judged_too_where_there_is_enough_for_a_claim():
     enough = {"tasks": ["search", "selection"], "trials": 16, "seeds": 3}
     for fewer, count in [({}, 4), ({"trials": 15}, 2), ({"seeds": 2}, 2), ({"tasks": ["search"]}, 2)]:

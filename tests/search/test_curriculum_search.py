@@ -121,10 +121,11 @@ def test_a_run_is_shown_reported_and_loaded(run):
     "changes",
     [
         {"score": "exact-regret", "replay": ReplaySettings(12, edit=0.5)},
-        pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"strategy": "open-es", "rule": "ta-lpg"}, marks=pytest.mark.slow),
+        {},
+        {"strategy": "open-es", "rule": "ta-lpg"},
     ],
 )
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_buffer_and_rule(changes, tmp_path):
     config, ends = replace(CONFIG, **changes), []
     discover(METHOD, config, tmp_path / "a", bound=7, observers=[lambda record: ends.append(record.states)])

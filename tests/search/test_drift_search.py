@@ -77,6 +77,7 @@ def test_a_drift_without_a_slope_cannot_be_distilled():
         SlopeScorer(target, inside)
 
 
+@pytest.mark.slow
 def test_search_on_returns_resumes_to_the_same_end(tmp_path):
     discover(drift.METHOD, CONFIG, tmp_path / "a", bound=25)
     discover(drift.METHOD, CONFIG, tmp_path / "b", bound=9)

@@ -112,6 +112,7 @@ def test_what_is_thought_of_a_program_is_drawn_to_the_mean_by_noise_and_raised_b
 SMALL = Symbolic(tasks=("iris-mlp-2k", "iris-mlp-20k"), seeds=1, population=8, tournament=3, batch=6)
 
 
+@pytest.mark.slow
 def test_a_search_from_a_rule_of_two_programs_climbs_and_resumes_to_the_same_end(tmp_path):
     config = Symbolic(**{**asdict(SMALL), "init": "muon", "kept": 0.5})
     whole, stopped = run_whole_and_stopped(METHOD, config, tmp_path, 13, 31, workers=2)

@@ -58,6 +58,7 @@ def test_a_worker_computes_as_the_process_that_sent_it(habits):
     assert under_flags(flags, build)(2.0) == ("float32", "float32")
 
 
+@pytest.mark.slow
 def test_searches_and_comparisons_find_the_same_under_a_users_flags(tmp_path, monkeypatch):
     def found(name):
         monkeypatch.setattr(verdicts, "cache_folder", lambda _: tmp_path / name)

@@ -69,6 +69,7 @@ def test_results_come_in_order_and_a_killed_worker_loses_nothing(nodes, tmp_path
         pool.close()
 
 
+@pytest.mark.slow
 def test_a_search_on_ray_finds_what_the_pool_finds(nodes, tmp_path):
     config = Symbolic(tasks=("iris-mlp-2k",), seeds=1, population=8, tournament=3, batch=8)
     discover(METHOD, config, tmp_path / "pool", bound=17, resources=Workers(2))

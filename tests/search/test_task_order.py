@@ -93,6 +93,7 @@ def test_a_program_is_tried_until_it_falls_behind(fitness, leader, tried):
         assert score.fitness == pytest.approx(math.prod(LOSSES.values()) ** (1 / 3))
 
 
+@pytest.mark.slow
 def test_a_run_by_regret_resumes_to_the_same_end(tmp_path):
     config = Symbolic(tasks=TASKS, seeds=1, population=8, tournament=3, batch=6, curriculum="regret")
     whole, stopped = run_whole_and_stopped(METHOD, config, tmp_path, 13, 31)
