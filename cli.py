@@ -308,7 +308,7 @@ class Basics:
     """Where a run is and how long it takes.
 
     Attributes:
-        minutes: Minutes after which the search stops, at the end of a step; by default the preset's, unless
+        minutes: Minutes from the first step on, after which the search stops; by default the preset's, unless
             another bound is given. A refinement ends by itself.
         out: The run's directory; by default a new one under runs/.
         resume: Go on with the run in --out (by default the latest) where it stopped. Other options may be left out;
@@ -536,6 +536,8 @@ def compare(
     from .results.comparison import compare as compare_rules
     from .search.options import parse_settings
 
+    if json:
+        rule_file.check_writable(json)
     found = compare_rules(
         rules,
         tasks=tasks,

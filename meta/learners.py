@@ -138,7 +138,9 @@ def updates_for(steps: float, agents: Learner | DriftSettings | LpgSettings, wha
     """
     each = agents.workers * agents.steps
     if not steps >= each:
-        raise RulesmithError(f"{what} {steps:g}: shorter than one update, which takes {each:,} steps")
+        raise RulesmithError(
+            f"{what} {steps:g}: shorter than one update of {agents.workers:,} workers with {agents.steps:,} steps each"
+        )
     if steps > 1e12:
         raise RulesmithError(f"{what} {steps:g}: longer than any training; at most 1e12")
     return round(steps / each)

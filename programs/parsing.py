@@ -398,7 +398,8 @@ class _Flattener:
         if len(values) != 1 + len(states):
             expected = ", ".join([self.dialect.function, *(slot.name for slot in states)])
             count = f"{len(values)} value{'s' if len(values) > 1 else ''}"
-            message = f"the return has {count}; it must be {expected}{self.read_as_states(states)}"
+            wanted = f"the {self.dialect.function}, and the new value of each state: return {expected}"
+            message = f"the return has {count}; it must be {wanted}{self.read_as_states(states)}"
             raise ProgramError(message, node.lineno)
         returns = tuple(self.operand(value) for value in values)
         shapes = self.shapes(states)

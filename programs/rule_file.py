@@ -105,11 +105,14 @@ def find(rule: str) -> Rule | Objective:
 
 
 def read(path: Path) -> Rule | Objective:
-    """Return the rule in a file.
+    """Return the rule in a file: a rule file, or the text of one program, in a file that ends in .py.
 
     Raises:
         RulesmithError: there is no such file, or it is no rule file; one line that says what is wrong and where.
     """
+    if path.suffix == ".py":
+        program, name = read_program(path), path.stem.replace("_", "-")
+        return Objective(name, "drift", program=program) if program.kind == "drift" else Rule(name, {"all": program})
     return text_file.read(path, text_file.MAX_FILE_BYTES, lambda text: loads(text, path.with_suffix(".safetensors")))
 
 
@@ -294,6 +297,8 @@ def check_writable(path: Path) -> None:
     """Raise RulesmithError unless a file can be written there; called before long work, so that it fails at once."""
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise RulesmithError(f"{path}: cannot be written: {path.parent} is not a writable folder")
+    if path.is_dir():
+        raise RulesmithError(f"{path}: cannot be written: it is a folder")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

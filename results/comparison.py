@@ -155,12 +155,16 @@ class Comparison:
         return pd.DataFrame(rows)
 
     def summary(self) -> pd.DataFrame:
-        """Return a row for each contestant: its `figure` over all tasks, and `low` and `high` of its 95% interval."""
+        """Return a row for each contestant: its `figure` over all tasks, and `low` and `high` of its 95% interval.
+
+        A pilot has no interval; see `too_few`.
+        """
         import pandas as pd
 
         rows = [self.estimate(name) for name in self.contestants]
         index = pd.Index(self.contestants, name="contestant")
-        return pd.DataFrame(rows, index=index).set_axis(["figure", "low", "high"], axis=1)
+        table = pd.DataFrame(rows, index=index).set_axis(["figure", "low", "high"], axis=1)
+        return table[["figure"]] if self.too_few() else table
 
     def __repr__(self) -> str:
         tasks = len(self.task_facts())
@@ -180,14 +184,15 @@ class Comparison:
         parts = [f"<p><b>careful: {html.escape(warning)}</b></p>" for warning in self.warnings()]
         parts += [f"<p>{html.escape(sentence)}</p>" for sentence in self.conclusions()]
         parts += [f"<p>{html.escape(self.figure)}, {self.seeds} seeds</p>"]
-        summary = self.summary()[["figure"]] if self.too_few() else self.summary()
-        parts += [summary.to_html(float_format="%.3f"), table.to_html(index=False, float_format="%.4g")]
+        parts += [self.summary().to_html(float_format="%.3f"), table.to_html(index=False, float_format="%.4g")]
         return "\n".join(parts)
 
 
 def too_few(has: Mapping[str, int]) -> str:
     """Return what of tasks, seeds and settings is too few for a claim, in words; empty if nothing is."""
-    return ", ".join(f"{has[what]} of {least} {what}" for what, least in NEEDED.items() if has[what] < least)
+    told = {"tasks": "tasks that tell"}
+    few = {told.get(what, what): (has[what], least) for what, least in NEEDED.items() if has[what] < least}
+    return ", ".join(f"{number} of {least} {what}" for what, (number, least) in few.items())
 
 
 def change_words(estimate: Estimate) -> str:

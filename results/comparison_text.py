@@ -68,9 +68,9 @@ def _of_objectives(found: ObjectiveComparison) -> list[Table | Text]:
     )
 
     def as_good(name: str) -> str:
-        return f"{(found.scores(name, found.claimed) >= 1.0 - 1e-9).mean():.0%} of runs"
+        return f"{(found.scores(name, found.claimed) >= 1.0 - 1e-9).mean():.0%}"
 
-    overall = _overall(found, "rule", {"at least as good as PPO in": as_good}, of_baseline=True)
+    overall = _overall(found, "rule", {"runs that reach PPO's mean": as_good}, of_baseline=True)
     return [_results(found, {"steps": "{:,.0f}", "random": "{:.2f}"}, 2), _tuned(found), overall, Text(note)]
 
 
@@ -113,7 +113,7 @@ def _overall(found: Comparison, what: str, more: Mapping[str, Callable[[str], st
         more: columns of this kind of comparison: functions of a contestant's name, by title.
         of_baseline: whether the baseline gets its own figures; otherwise its figure is 1 by definition.
     """
-    rows = table(what, found.figure, f"better than {found.baseline_title} in", *more)
+    rows = table(what, found.figure, f"chance that a run beats one of {found.baseline_title}", *more)
     for name in found.contestants:
         if name == found.baseline and not of_baseline:
             rows.add_row(name, "1 by definition")

@@ -54,10 +54,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def export_step(run: str, name: str, rate: Any = None) -> tuple[str, str]:
-    """Return the command that exports a run's rule to a file of that name, with the learning rate that worked."""
-    use = f"; use it as {name}({rate:g}), the learning rate that worked" if isinstance(rate, float) else ""
-    return f"rulesmith export {run} -o {name}.py", f"writes it as one readable file of JAX and optax{use}"
+def export_step(run: str, module: str, function: str = "", rate: Any = None) -> tuple[str, str]:
+    """Return the command that exports a run's rule to a module, and how it is used, with the rate that worked."""
+    use = ""
+    if isinstance(rate, float):
+        use = f": from {module} import {function}; tx = {function}({rate:g}), the learning rate that worked"
+    return f"rulesmith export {run} -o {module}.py", f"writes it as one readable file of JAX and optax{use}"
 
 
 def next_steps_text(steps: Sequence[tuple[str, str]]) -> Group:

@@ -107,6 +107,8 @@ def runs_table(directory: Path, sort: str = "started") -> Table:
         raise RulesmithError(f"no column {sort!r} to sort by{nearest(sort, SORTS)}; there are {', '.join(SORTS)}")
     paths = sorted(directory.glob(f"*/{FILE}"))
     if not paths:
+        if (directory / FILE).is_file():
+            raise RulesmithError(f"{directory} is itself a run: `rulesmith show {directory}`")
         raise RulesmithError(f"no runs under {directory}/; start one with `rulesmith discover symbolic`")
     found = [_run_row(path.parent) for path in paths]
     found.sort(key=lambda row: row[0][sort])

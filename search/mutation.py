@@ -112,7 +112,8 @@ def checked(programs: Programs, limits: Limits) -> RuleSummary:
     digests, length, cost = [], 0, 0.0
     for label, program in programs.parts:
         if len(program.statements) > limits.statements:
-            raise ProgramError(f"{len(program.statements)} statements; at most {limits.statements} are allowed")
+            found = len(program.statements)
+            raise ProgramError(f"the program has {found} statements; in this search it may have {limits.statements}")
         summary = summarize(program)
         words = limits.words[label]
         cost += sum(words[name] for name in summary.called)

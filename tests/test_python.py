@@ -119,6 +119,7 @@ def test_a_resume_under_other_flags_of_jax_that_change_results_is_refused(run):
         (lambda: rulesmith.discover(SMALL, generations=3), "programs does"),
         (lambda: rulesmith.discover(SMALL, minutes=0), "minutes is 0; it must be above 0"),
         (lambda: rulesmith.discover(replace(SMALL, tasks=())), "name at least one task"),
+        (lambda: rulesmith.discover(replace(SMALL, tasks="iris-mlp-2k")), "tasks is one string; give a tuple"),
         (lambda: rulesmith.discover(replace(SMALL, tasks=(task(), task()))), "wave is named twice"),
         (lambda: rulesmith.discover(replace(SMALL, strategy="evolutoin")), "did you mean 'evolution'"),
         (lambda: rulesmith.open_run("nowhere"), "no run here"),

@@ -92,6 +92,18 @@ def tasks_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for each in named for name in names_of(each if isinstance(each, list | tuple) else [each]))
 
 
+def compare_step(run: str, config: Mapping[str, Any], more: str = "") -> tuple[str, str]:
+    """Return the command that compares a run's rule with tuned PPO, where it was searched if that has a name."""
+    names = config.get("environments") or ()
+    if any(isinstance(name, dict) for name in names):  # objects of a script
+        where = " --env CartPole-v1"
+        what = "judges it against tuned PPO elsewhere; on your environment: rulesmith.compare, in Python"
+    else:
+        where = "".join(f" --env {shlex.quote(name)}" for name in names) or " --env CartPole-v1"
+        what = "judges it against tuned PPO on other seeds; name other --env too"
+    return f"rulesmith compare {run}{where}{more}", what
+
+
 def comparison_of(method: Method[Any], store: Any) -> dict[str, Any] | None:
     """Return the comparison that is kept with a run of the rule that it has now; None if there is none."""
     if not (store.directory / COMPARISON).is_file():

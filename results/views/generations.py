@@ -26,7 +26,7 @@ from ..objective_reporting import objective_text
 from ..signs_of_life import LIFE_SIGNS, dead_parts, signs_in
 from ..standing import Figure
 from ..statistics import mean_and_error
-from . import Findings, Rows, View, tasks_of
+from . import Findings, Rows, View, compare_step, tasks_of
 
 FEWEST = 5
 """Fewer generations say nothing."""
@@ -213,10 +213,8 @@ def _report(store: ArrayStore) -> Findings:
 
 def _next_steps(store: ArrayStore) -> list[tuple[str, str]]:
     run, config = shlex.quote(str(store.directory)), store.fact("config")
-    where = "".join(f" --env {shlex.quote(name)}" for name in tasks_of(config))
-    compare = f"rulesmith compare {run}{where} --horizon {config['horizon'][1]:g}"
     return [
-        (compare, "judges it against tuned PPO on other seeds; name other --env too"),
+        compare_step(run, config, f" --horizon {config['horizon'][1]:g}"),
         (f"rulesmith report {run}", "one page on what was found, how, and why to believe it"),
         export_step(run, "my_objective"),
     ]

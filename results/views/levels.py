@@ -188,11 +188,12 @@ def _figure(store: LevelStore) -> Figure | None:
     if not probes:
         return None
     fixed, config = store.fact("held_out"), store.fact("config")
-    where = f"levels of {', '.join(tasks_of(config))} kept out of the search"
+    step, share = probes[-1]
+    where = f"levels of {', '.join(tasks_of(config))} kept out of the search, at step {step:,}"
     name = f"{fixed['unit']}, {HELD_OUT}"
     yardstick = f"agents of {config['antagonist']}"
     ends = {"at": fixed["antagonist"], "nothing": fixed["random"]}
-    return Figure(name, probes[-1][1], False, yardstick, where, **ends)
+    return Figure(name, share, False, yardstick, where, **ends)
 
 
 def _report(store: LevelStore) -> Findings:

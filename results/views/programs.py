@@ -30,7 +30,7 @@ from ..layout import careful, code, counted, export_step, show, table
 from ..reporting import rule_text
 from ..selection_text import overfitting_of
 from ..standing import Figure
-from . import Findings, Rows, View, tasks_of
+from . import Findings, Rows, View, compare_step, tasks_of
 
 FAME = 12
 """Families of programs that are shown."""
@@ -230,7 +230,7 @@ def run_text(store: ProgramStore) -> Group:
     facts = (
         f"{where} {', '.join(named)}; {counts['programs']:,} programs in {seconds / 60:.1f} minutes "
         f"({rate:.0f}/s with {counts['invalid']:,} invalid ones); {counts['evaluated']:,} trained, "
-        f"{counts['cached']:,} known from the cache"
+        f"{counts['cached']:,} known already"
     )
     parts: list[Any] = [head, Text(facts)]
     if not finds_optimizers(config):
@@ -254,7 +254,7 @@ def run_text(store: ProgramStore) -> Group:
         pairs = [(row[1], infinite(row[2])) for row in selection["finalists"]]
         parts += [Text(f"\non {', '.join(selection['tasks'])}", style="bold"), Text(overfitting_of(pairs))]
     line = store.lineage(archive[0].candidate.index)
-    steps = [f"{number} ({origin}, {fitness:.3f})" for number, origin, fitness in line]
+    steps = [f"{number} ({origin}, {figure_of(config, fitness).value:.3f})" for number, origin, fitness in line]
     few = steps if len(steps) <= 8 else [*steps[:3], "...", *steps[-4:]]
     parts += [Text(f"\nlineage of the best, {len(steps)} generations", style="bold"), Text(" > ".join(few)), Text()]
     return Group(*parts, rule_text(method_named(method).rule(store)))
@@ -287,9 +287,7 @@ def _next_steps(store: ProgramStore) -> list[tuple[str, str]]:
         return []
     report = (f"rulesmith report {run}", "one page on what was found, how, and why to believe it")
     if not finds_optimizers(config):
-        where = "".join(f" --env {shlex.quote(name)}" for name in tasks_of(config))
-        compare = f"rulesmith compare {run}{where or ' --env CartPole-v1'}"
-        return [(compare, "judges it against tuned PPO"), report, export_step(run, "my_objective")]
+        return [compare_step(run, config), report, export_step(run, "my_objective")]
     rule: Any = method_named(store.fact("method")).rule(store)
     return [
         (
@@ -298,7 +296,7 @@ def _next_steps(store: ProgramStore) -> list[tuple[str, str]]:
         ),
         (f"rulesmith compare {run} lion muon --tasks held-out --sizes 2k 20k", "judges it on tasks no search has seen"),
         report,
-        export_step(run, "my_optimizer", rule.evidence.get(START)),
+        export_step(run, "my_optimizer", rule.function_name, rule.evidence.get(START)),
     ]
 
 

@@ -190,7 +190,7 @@ def _next_steps(store: ProgramStore) -> list[tuple[str, str]]:
     return [
         (f"rulesmith compare {run} lion muon --tasks held-out --sizes 2k 20k", "judges it on tasks no search has seen"),
         (f"rulesmith report {run}", "one page on what was found, how, and why to believe it"),
-        export_step(run, "my_optimizer", rule.evidence.get(START)),
+        export_step(run, "my_optimizer", rule.function_name, rule.evidence.get(START)),
     ]
 
 

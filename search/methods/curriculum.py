@@ -71,7 +71,7 @@ class CurriculumSearch:
         learning_rate: Learning rate of meta-gradients (Adam).
         chunk: Agents that are differentiated together on a device; it bounds the memory.
         es: The evolution strategy, if it is one.
-        probe: Steps between probes on levels kept out of the search.
+        probe: Steps between probes on levels kept out of the search; a run begins with some more.
         held_out: Number of those levels.
         seed: Seed of all the run's random numbers.
     """

@@ -72,6 +72,8 @@ PRESETS = {"demo": Preset(Distillation(), 1.0)}
 
 def _target(config: Distillation) -> tuple[Objective, tuple[str | Environment, ...], tuple[float, float]]:
     """Return the learned drift, and the environments and the horizon that are used."""
+    if not config.rule:
+        raise RulesmithError("name a learned drift to distil, such as ta-lpo-invaders, a rule file or a run")
     found = config.rule if isinstance(config.rule, Objective) else load(config.rule)
     if not isinstance(found, Objective) or found.kind != "drift" or found.program is not None:
         raise RulesmithError(
@@ -115,7 +117,7 @@ def _parts(config: Distillation, setup: Setup) -> Parts:
     return Parts(strategy, Fixed(None), ProgramProblem(scorer))
 
 
-MEASURE = "squared error of the slope, relative to the learned drift's square,"
+MEASURE = "squared error of the slope, relative to the learned drift's square"
 
 METHOD = Method(
     "distillation",
@@ -125,7 +127,7 @@ METHOD = Method(
     "programs",
     _check,
     _parts,
-    lambda store: drift_rule(store, MEASURE),
+    lambda store: drift_rule(store, MEASURE, 1.0),
     view="programs",
     resources=Devices,
     packages=PACKAGES,

@@ -98,7 +98,7 @@ def _parts(config: DriftSearch, setup: Setup) -> Parts:
     return Parts(strategy, Fixed(None), ProgramProblem(scorer))
 
 
-MEASURE = "minus the return at the end of a lifetime (0 random, -1 tuned PPO)"
+MEASURE = "return at the end of a lifetime (0 random, 1 tuned PPO)"
 
 METHOD = Method(
     "drift",
@@ -108,7 +108,7 @@ METHOD = Method(
     "programs",
     _check,
     _parts,
-    lambda store: drift_rule(store, MEASURE),
+    lambda store: drift_rule(store, MEASURE, -1.0),
     view="programs",
     resources=Devices,
     packages=PACKAGES,

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...envs.tasks import Task, task_name
-from ...programs import Program, RulesmithError
+from ...programs import Program, RulesmithError, rule_file
 from ...programs.parts import Programs
 from ...programs.rule import Rule
 from ..config_codec import names_of
@@ -26,7 +26,7 @@ from ..curricula.fixed import Fixed
 from ..method import Method, Parts, Preset, Setup, Workers
 from ..options import Runs, Tasks
 from ..problems.full_trials import FullTrials, full_evaluator, references_of
-from ..problems.trainings import checked_tasks, executor_for, keep_learning_rates, learning_rate_facts
+from ..problems.trainings import SEARCH_LOSS, checked_tasks, executor_for, keep_learning_rates, learning_rate_facts
 from ..program_store import ProgramStore
 from ..store import finite
 from ..strategies.refining import Refiner, Refining, Removal
@@ -152,6 +152,8 @@ def _check(config: Refinement) -> dict[str, Any]:
         raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
     rows: list[Finalist] = []
     for directory in config.runs:
+        if not Path(directory).is_dir() and directory in rule_file.published():
+            raise RulesmithError(f"{directory} is a rule; refine takes the directories of runs")
         with ProgramStore.open(directory) as store:
             if "tasks" not in store.fact("config"):
                 raise RulesmithError(f"{directory} is not a search for an optimizer, such as `discover symbolic`")
@@ -233,7 +235,7 @@ def _rule(store: ProgramStore) -> Rule:
         raise RulesmithError(f"{store.directory}: the refinement has chosen no program yet; add --resume to go on")
     winner, names = result.finalists[0], ("", "_with_its_constants_tuned", "_after_removals")
     evidence: dict[str, Any] = learning_rate_facts(store, result.programs)
-    evidence |= {"search_fitness": winner.search}
+    evidence |= {SEARCH_LOSS: winner.search}
     evidence |= {f"selection_fitness{name}": x for name, x in zip(names, result.fitness, strict=False)}
     evidence |= {
         "noise_of_a_fitness": result.noise,

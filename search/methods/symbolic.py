@@ -21,6 +21,7 @@ from ..mutation import Limits, WordCosts, checked, inlined
 from ..options import Tasks
 from ..problems.programs import ProgramProblem
 from ..problems.trainings import (
+    SEARCH_LOSS,
     TrainingScorer,
     checked_tasks,
     evaluator,
@@ -196,8 +197,8 @@ def _parts(config: Symbolic, setup: Setup) -> Parts:
 def _rule(store: ProgramStore) -> Rule:
     found, config = store.best(), store.fact("config")
     evidence: dict[str, Any] = learning_rate_facts(store, found.programs)
-    evidence |= {"search_fitness": found.fitness}
-    evidence |= {f"search loss, relative to tuned AdamW's, on {task}": loss for task, loss in found.losses.items()}
+    evidence |= {SEARCH_LOSS: found.fitness}
+    evidence |= {f"{SEARCH_LOSS}, on {task}": loss for task, loss in found.losses.items()}
     provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
     provenance |= {"seed": config["seed"], "candidate": found.number}
     programs, about = dict(found.programs.with_weight_decay().parts), "found by symbolic search"

@@ -169,19 +169,20 @@ def start_drift(init: str, statements: int) -> Programs:
     return start
 
 
-def drift_rule(store: ProgramStore, measure: str) -> Objective:
+def drift_rule(store: ProgramStore, measure: str, sign: float) -> Objective:
     """Return the best drift of a run as a rule.
 
     Args:
         store: the run's store.
-        measure: what its losses are, in words.
+        measure: what its losses are, times `sign`, in words.
+        sign: 1, or -1 for losses that are the negative of what is measured.
 
     Raises:
         RulesmithError: the run has found none yet.
     """
     found, config = store.best(), store.fact("config")
-    evidence = {"search_fitness": found.fitness}
-    evidence |= {f"{measure} on {name}": loss for name, loss in found.losses.items()}
+    evidence = {measure: sign * found.fitness}
+    evidence |= {f"{measure} on {name}": sign * loss for name, loss in found.losses.items()}
     provenance = {"origin": "rulesmith", "method": f"symbolic, {config['strategy']}", "start": config["init"]}
     provenance |= {"seed": config["seed"], "candidate": found.number}
     if any(config["horizon"]):

@@ -10,6 +10,9 @@ import numpy as np
 
 from ..engine import Evaluation, Problem
 
+EARLY = tuple(4**power for power in range(1, 8))
+"""Steps of a run's beginning that have a probe."""
+
 
 class Probing(NamedTuple):
     """The state: steps done, and the state of the inner problem."""
@@ -25,7 +28,7 @@ class Probed:
     Attributes:
         inner: the problem.
         probe: function of the candidates to a number.
-        every: steps between probes.
+        every: steps between probes; before the first of them also after 4, 16, 64, ..., for what short runs find.
     """
 
     inner: Problem
@@ -39,7 +42,7 @@ class Probed:
     def evaluate(self, state: Probing, candidates: Any, tasks: Any, key: Any) -> Evaluation:
         """Return what the inner problem says; at the first step and then every so often with the metric `held_out`."""
         found = self.inner.evaluate(state.inner, candidates, tasks, key)
-        metrics = found.metrics
-        if int(state.step) % self.every == 0:
+        metrics, step = found.metrics, int(state.step)
+        if step % self.every == 0 or (step < self.every and step in EARLY):
             metrics = {**metrics, "held_out": self.probe(candidates)}
         return found._replace(state=Probing(np.int32(state.step + 1), found.state), metrics=metrics)

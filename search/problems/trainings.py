@@ -25,6 +25,8 @@ from ..program_store import ProgramStore
 
 RATES_FACT = "learning rates"
 """The fact that holds them."""
+SEARCH_LOSS = "search loss, relative to tuned AdamW's"
+"""What a search for optimizers minimizes, as the evidence of its rules says."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,11 @@ def test_levels_are_shown_and_written(tmp_path):
         (["export", "lion", "-o", "optax.py"], "call it my_optax.py"),
         (["compare", "lion", "--tasks", "iris-mlp-2k", "--trials", "0"], "trials is 0"),
         (["compare", "dpo", "--env", "CartPole-v1", "--seeds", "0"], "seeds is 0"),
+        (["compare", "lion", "--tasks", "iris-mlp-2k", "--json", "/nowhere/x.json"], "cannot be written"),
+        (["compare", "lion", "--tasks", "iris-mlp-2k", "--json", "."], "it is a folder"),
+        (["distill"], "name a learned drift"),
+        (["refine", "lion"], "lion is a rule"),
+        (["discover", "symbolic", "--statements", "3", "--init", "adamw"], "in this search it may have 3"),
         (["tune", "lion", "--trials", "0"], "above 0"),
         (["discover", "symbolic", "--seeds", "0"], "seeds is 0; it must be a number above 0"),
         (["discover", "curriculum", "--es.sigma", "nan"], "es.sigma is nan; it must be a number above 0"),
@@ -179,6 +184,16 @@ def test_a_program_is_shown_whole_at_any_width(width):
     for name, mark in (("root-momentum", ""), ("root-momentum", "+"), ("adam", "-")):
         for line in (load(name).program if mark == "" else load(name).program.simplified()).to_text().splitlines():
             assert f"{mark}{line}" in lines or f" {line}" in lines
+
+
+def test_a_programs_text_is_a_rule(tmp_path):
+    (tmp_path / "my_sgd.py").write_text("def update(g, lr):\n    return lr * g\n")
+    (tmp_path / "my_drift.py").write_text("def drift(r, a):\n    return maximum((r - 1 - clip(r - 1, 0.1)) * a, 0)\n")
+    assert load(tmp_path / "my_sgd.py").program == load("sgd").program
+    assert (load(tmp_path / "my_drift.py").name, load(tmp_path / "my_drift.py").kind) == ("my-drift", "drift")
+    assert "my-sgd" in said("show", tmp_path / "my_sgd.py")
+    (tmp_path / "code.py").write_text("import os\nos.abort()\n")
+    assert "line 1" in command("show", tmp_path / "code.py").errors
 
 
 def test_a_state_that_shadows_an_input_is_questioned(tmp_path):

@@ -99,7 +99,9 @@ def test_one_figure_stands_everywhere(runs, said):
 def test_what_to_do_next_is_printed_with_the_learning_rate_that_worked(runs, said):
     run = rulesmith.open_run(runs["symbolic"])
     rate = run.best.evidence[START]
-    assert f"my_optimizer({rate:g}), the learning rate that worked" in said
+    words = " ".join(said.split())
+    function = run.best.function_name
+    assert f"from my_optimizer import {function}; tx = {function}({rate:g}), the learning rate that worked" in words
     for step in ("rulesmith refine", "rulesmith compare", "rulesmith report", "rulesmith export"):
         assert step in said
     assert f"learning rate that worked: {rate:g}" in command("show", runs["symbolic"]).out
