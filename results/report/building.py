@@ -15,7 +15,7 @@ from ...programs.rule import START, Rule
 from ...search.method import Method
 from ...search.runs import load, open_store
 from ...search.store import holds_run, state_of
-from ..layout import duration, fact_words
+from ..layout import duration, fact_words, rate_words
 from ..standing import UNKNOWN, Conclusion, Standing, rule_mark, verdict_of
 from ..views import comparison_of, standing_of, tasks_of, view_of
 from . import plots
@@ -135,7 +135,7 @@ def _figure_facts(standing: Standing) -> list[tuple[str, str, str]]:
 
 def _rate_facts(rule: Rule | Objective) -> list[tuple[str, str, str]]:
     rate = rule.evidence.get(START)
-    return [("learning rate that worked", f"{rate:g}", "a first guess for a network of your own")] if rate else []
+    return [("learning rate that worked", rate_words(rate), "a first guess for a network of your own")] if rate else []
 
 
 def _listing(rule: Rule | Objective) -> Listing | None:
@@ -171,7 +171,7 @@ def _plain(value: Any) -> str:
 def _of_rule(rule: Rule | Objective, given: dict[str, Any] | None) -> Report:
     found = given or _shipped(rule)
     verdict = verdict_of(found, rule.name) if found else None
-    rows = [(key, fact_words(value)) for key, value in {**rule.provenance, **rule.evidence}.items()]
+    rows = [(key, fact_words(value, key)) for key, value in {**rule.provenance, **rule.evidence}.items()]
     sections = []
     if isinstance(rule, Objective) and rule.kind == "drift":
         sections.append(Section("What it does", drift_parts(rule), DRIFT))

@@ -99,10 +99,10 @@ def test_one_figure_stands_everywhere(runs, said):
 def test_what_to_do_next_is_printed_with_the_learning_rate_that_worked(runs, said):
     run = rulesmith.open_run(runs["symbolic"])
     rate = run.best.evidence[START]
-    assert f"my_optimizer({rate:g}), the learning rate that worked" in said
+    assert f"my_optimizer({rate:.2g}), the learning rate that worked" in said
     for step in ("rulesmith refine", "rulesmith compare", "rulesmith report", "rulesmith export"):
         assert step in said
-    assert f"learning rate that worked: {rate:g}" in command("show", runs["symbolic"]).out
+    assert f"learning rate that worked: {rate:.2g}" in command("show", runs["symbolic"]).out
     trainer = Trainer(rulesmith.envs.tasks.find(["iris-mlp-2k"])[0])
     losses = trainer.losses(run.best, RATES, [0], interpreted=False)[:, 0, 0]  # by the compiler, not the interpreter
     assert rate == pytest.approx(RATES[int(np.nanargmin(losses))], rel=1e-6)
@@ -181,6 +181,11 @@ def test_a_comparison_shows_intervals_sizes_curves_and_basins():
     )
     rows = titles["loss / AdamW's by task"].spec["data"]["values"]
     assert {row["place"] for row in rows} == {"a", "b *"}
+    for title in ("loss / AdamW's by task", "results at the best settings"):
+        assert "* Left out of what is claimed, which is of 1 other task:" in titles[title].note
+    assert titles["loss / AdamW's"].note.startswith("Interquartile means over 1 task and")
+    (profile, *_) = titles["performance profile"].spec["layer"]
+    assert profile["mark"]["interpolate"] == "step-after"
     mine = np.array(contest(("a", "b"))["rules"]["mine"]["tasks"][0]["losses"])
     base = np.mean(contest(("a", "b"))["rules"]["adamw"]["tasks"][0]["losses"])
     shown = next(row for row in rows if row["place"] == "a" and row["of"] == "mine")
@@ -189,6 +194,17 @@ def test_a_comparison_shows_intervals_sizes_curves_and_basins():
     assert [part.title for part in sections["Tuning"]][:2] == ["mine on a", "adamw on a"]
     best = min(row["loss"] for row in sections["Tuning"][0].spec["data"]["values"])
     assert best == 1.0
+
+
+def test_learning_rates_have_two_digits_wherever_they_are_shown():
+    for text in (to_html(report_of("lion")), command("show", "lion").out):
+        assert "up to 5k weights 0.077, 5k to 50k 0.0096" in " ".join(text.split())
+        assert "0.0772995" not in text
+    shown = contest(("a",))
+    shown["rules"]["mine"]["tasks"][0]["setting"]["learning_rate"] = 0.0123456
+    (whole, *_) = comparison_sections(shown)
+    grid = next(part for part in whole.parts if isinstance(part, Grid) and part.title == "results at the best settings")
+    assert any(row[3] == "learning_rate 0.012, weight_decay 0.1" for row in grid.rows)
 
 
 def test_a_pilot_shows_no_interval():
@@ -438,6 +454,23 @@ def test_rules_are_read_in_plain_words():
     for name in rulesmith.programs.rule_file.published():
         assert reading_of(rulesmith.load(name)).endswith(".")
     assert changed_lines("a\nb", "a\nc") == " a\n-b\n+c"
+
+
+def test_a_state_is_read_as_an_average_only_where_the_average_is_what_is_kept():
+    kept = "def update(g, m, lr):\n    m = interp(g, m, 0.82)\n    {}\n    return lr * sign(m), m\n"
+    assert "m is a running average" in sentence(Program.parse(kept.format("m = m + 0.0")))
+    for other in ("m = arctanh(m)", "m = 0.5 * m", "m = interp(g, m, 0.9)"):
+        said = sentence(Program.parse(kept.format(other)))
+        assert "running average" not in said
+        assert " Then m becomes " in said
+    for text in ("m = interp(0.5 * m, m, 0.9)", "m = interp(g, m, tanh(rms(g)))"):
+        assert "running average" not in sentence(Program.parse(f"def update(g, m, lr):\n    {text}\n    return lr * m, m"))
+
+
+def test_an_average_freed_of_its_start_is_read_without_nested_brackets():
+    told = reading_of(rulesmith.load("adam"))
+    assert "times the unbiased m divided by the root of |the unbiased v|, where" in told
+    assert told.endswith("Unbiased: freed of the start at 0.")
 
 
 def test_callbacks_log_a_search(runs, tmp_path):
