@@ -92,8 +92,8 @@ def _by_task(found: Mapping[str, Any]) -> list[Part]:
             rows.append((place, name, result_words(results, 2 if agents else 4), setting_words(own["setting"])))
     claimed = len(base) - len(noisy)
     stars = (
-        f" * Left out of what is claimed, which is of {counted(claimed, 'other task')}: AdamW's own loss varies there by "
-        f"{MOST_NOISE:.0%} and more over seeds, so chance decides."
+        f" * Left out of what is claimed, which is of {counted(claimed, 'other task')}: AdamW's own loss varies there "
+        f"by {MOST_NOISE:.0%} and more over seeds, so chance decides."
     )
     stars = stars if noisy else ""
     what = "normalized return by task" if agents else "loss / AdamW's by task"

@@ -85,13 +85,14 @@ def signs_sections(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
 def _course(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
     centers = [row["center"] for row in rows]
     steps = [row["step"] for row in rows]
-    curves = {f"the strategy's mean, over {_SMOOTH} generations": plots.thinned(smoothed(centers), steps)}
+    curves = {"the strategy's mean": plots.thinned(smoothed(centers), steps)}
     if "median" in rows[0]:
         curves["candidates' median"] = plots.thinned(smoothed([row["median"] for row in rows]), steps)
         curves["best candidate"] = plots.thinned(smoothed([row["best"] for row in rows]), steps)
     levels = {"tuned PPO": 1.0, "agents that learn nothing": 0.0}
     y = "normalized return"
-    course = plots.lines("normalized return by generation", curves, "generation", y, levels=levels)
+    note = f"Whole lines are running means over {_SMOOTH} generations."
+    course = plots.lines("normalized return by generation", curves, "generation", y, levels=levels, note=note)
     diverged = [row["diverged"] for row in rows]
     parts: list[Part] = [course]
     if any(diverged):
