@@ -281,10 +281,10 @@ def export(
         name = loaded.class_name
         steps = ", total_steps=N" if loaded.needs_total_steps else ""
         print(f"{output}: {loaded.name}, as an optimizer of PyTorch")
-        print(f"use it: from {output.stem} import {name}; optimizer = {name}(model.parameters(), lr={rate:g}{steps})")
+        print(f"use it: from {output.stem} import {name}; optimizer = {name}(model.parameters(), lr={rate_words(rate)}{steps})")
     else:
         print(f"{output}: {loaded.name}, as an optax transform")
-        print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate:g})")
+        print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate_words(rate)})")
 
 
 def _warn_of(rule: str) -> None:

@@ -21,6 +21,7 @@ from rulesmith.programs.objective import Objective
 from rulesmith.programs.rule import Rule
 from rulesmith.programs.vocabulary import vocabulary_table
 from rulesmith.results.cards import EVIDENCE
+from rulesmith.results.layout import fact_words
 from rulesmith.results.statistics import Estimate
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +87,11 @@ def _card(rule: Rule | Objective) -> str:
         parts.append(f"<details><summary>in equations</summary>{drawn}</details>")
     if isinstance(rule, Rule) and rule.learning_rate:
         parts.append("Learning rates to try: {:g} to {:g}.".format(*rule.learning_rate))
-    facts = [[str(key), _plain(value)] for part in (rule.provenance, rule.evidence) for key, value in part.items()]
+    facts = [
+        [str(key), fact_words(value, key) if "learning rate" in key else _plain(value)]
+        for part in (rule.provenance, rule.evidence)
+        for key, value in part.items()
+    ]
     return "\n\n".join([part for part in parts if part] + [table([["fact", ""], *facts])] * bool(facts))
 
 

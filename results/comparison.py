@@ -28,6 +28,7 @@ from ..programs.rule import Rule
 from ..search.numerics import standard_numerics
 from . import verdicts as cache
 from .comparison_progress import reporting
+from .layout import rate_words
 from .standing import keep_comparison, rule_mark
 from .statistics import Estimate, mean_and_error
 
@@ -204,7 +205,8 @@ def change_words(estimate: Estimate) -> str:
 
 def setting_words(setting: Mapping[str, float]) -> str:
     """Return a setting in words."""
-    return ", ".join(f"{name} {value:g}" for name, value in setting.items())
+    words = {name: rate_words(value) if "learning_rate" in name else f"{value:.4g}" for name, value in setting.items()}
+    return ", ".join(f"{name} {value}" for name, value in words.items())
 
 
 def result_words(results: Sequence[float | None], decimals: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def export_step(run: str, module: str, function: str = "", rate: Any = None) -> 
     """Return the command that exports a run's rule to a module, and how it is used, with the rate that worked."""
     use = ""
     if isinstance(rate, float):
-        use = f": from {module} import {function}; tx = {function}({rate:g}), the learning rate that worked"
+        use = f": from {module} import {function}; tx = {function}({rate_words(rate)}), the learning rate that worked"
     return f"rulesmith export {run} -o {module}.py", f"writes it as one readable file of JAX and optax{use}"
 
 
@@ -90,18 +91,38 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     """Return names and values, a line each."""
     rows = table(title, "")
     for key, value in facts.items():
-        rows.add_row(f"  {key}", fact_words(value))
+        rows.add_row(f"  {key}", fact_words(value, key))
     return rows
 
 
-def fact_words(value: Any) -> str:
-    """Return the value of a fact in words."""
+def rate_words(rate: float) -> str:
+    """Return a learning rate, or what else is tuned, in words: more digits would say nothing.
+
+    >>> rate_words(0.0772995), rate_words(0.0000123), rate_words(10.0)
+    ('0.077', '1.2e-05', '10')
+    """
+    return f"{rate:.2g}"
+
+
+def fact_words(value: Any, name: str = "") -> str:
+    """Return the value of a fact in words; those of a name that speaks of learning rates as `rate_words`.
+
+    >>> fact_words({"up to 5k weights": 0.0772995}, "best_learning_rates")
+    'up to 5k weights: 0.077'
+    >>> fact_words("up to 5k weights 0.0772995, 5k to 50k 0.00956427", "best learning rates by size")
+    'up to 5k weights 0.077, 5k to 50k 0.0096'
+    """
+    rate = "learning rate" in name.replace("_", " ")
     match value:
+        case str() if rate:  # such as "up to 5k weights 0.0772995, 5k to 50k 0.00956427"
+            return re.sub(r"\b\d+\.\d+(e-?\d+)?\b", lambda number: rate_words(float(number[0])), value)
         case float():
-            return f"{value:.4f}"
+            return rate_words(value) if rate else f"{value:.4f}"
         case Mapping():
-            return "\n".join(f"{key}: {fact_words(each)}" for key, each in value.items())
+            return "\n".join(f"{key}: {fact_words(each, name if rate else str(key))}" for key, each in value.items())
         case [str(), *_]:
             return "\n".join(map(str, value))
+        case [float(), *_]:
+            return ", ".join(fact_words(each, name) for each in value)
         case _:
             return str(value)

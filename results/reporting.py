@@ -17,7 +17,7 @@ from ..programs.objective import Objective
 from ..programs.rule import START, Rule
 from ..search.runs import open_store
 from ..search.store import FILE
-from .layout import code, duration, facts_table, table
+from .layout import code, duration, facts_table, rate_words, table
 from .listing import listed
 from .objective_reporting import objective_json, objective_text
 
@@ -63,7 +63,7 @@ def rule_text(rule: Rule | Objective) -> Group:
         summary = summarize(program)
         parts.append(Text(f"{title}{summary.length} statements, cost {summary.cost}, digest {summary.digest}"))
     if isinstance(rate := rule.evidence.get(START), float):
-        parts.append(Text(f"learning rate that worked: {rate:g}", style="bold"))
+        parts.append(Text(f"learning rate that worked: {rate_words(rate)}", style="bold"))
     if rule.learning_rate:
         parts.append(Text("learning rates to try: {:g} to {:g}".format(*rule.learning_rate)))
     for title, facts in (("origin", rule.provenance), ("evidence", rule.evidence)):

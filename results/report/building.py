@@ -15,9 +15,10 @@ from ...programs.rule import START, Rule
 from ...search.method import Method
 from ...search.runs import load, open_store
 from ...search.store import holds_run, state_of
-from ..layout import duration, fact_words
-from ..standing import UNKNOWN, Conclusion, Standing, rule_mark, verdict_of
-from ..views import comparison_of, standing_of, tasks_of, view_of
+from ..comparison import renamed
+from ..layout import duration, fact_words, rate_words
+from ..standing import NOTHING, UNKNOWN, WORSE, Conclusion, Standing, rule_mark, verdict_of
+from ..views import comparison_of, resume_words, standing_of, tasks_of, view_of
 from . import plots
 from .comparisons import comparison_sections, side_by_side
 from .document import Commands, Grid, Listing, Part, Report, Section
@@ -49,16 +50,28 @@ def report_of(subject: str | Path, comparison: Path | None = None, *, following:
     if holds_run(path):
         method, store = open_store(path)
         with store:
+            if found and comparison:
+                _check_judged(found, comparison, renamed(method.rule(store), path).name)
             return _of_run(method, store, found, following)
-    return _of_rule(load(subject), found)
+    rule = load(subject)
+    if found and comparison:
+        _check_judged(found, comparison, rule.name)
+    return _of_rule(rule, found)
+
+
+def _check_judged(found: Mapping[str, Any], comparison: Path, name: str) -> None:
+    if name not in found["rules"]:
+        raise RulesmithError(f"{comparison}: judges {', '.join(found['rules'])}, not {name}")
 
 
 def read_comparison(path: Path) -> dict[str, Any]:
     """Return what `rulesmith compare --json` wrote.
 
     Raises:
-        RulesmithError: the file is something else, or cannot be read.
+        RulesmithError: there is no such file, it is something else, or it cannot be read.
     """
+    if not path.exists():
+        raise RulesmithError(f"{path}: there is no such file")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not all(rule["tasks"] and rule["interquartile_mean"] for rule in found["rules"].values()):
@@ -95,14 +108,14 @@ def _of_run(method: Method[Any], store: Any, given: dict[str, Any] | None, follo
     found, name = (kept["found"], kept["rule"]) if kept else (None, None)
     standing = standing_of(method, store)
     if given:
-        found, name = given, _contestant(given, store.directory.name)
+        found, name = given, renamed(rule, store.directory).name
         standing = _with(standing, given, name, tasks_of(store.fact("config")))
     facts = [*_figure_facts(standing), *findings.facts, *_rate_facts(rule)]
     facts.append(("state", state.split(":")[0], f"{view.done(store)} in {duration(store.seconds())}"))
     sections = [*findings.sections]
     sections += measured_sections(known_measures(store.directory, rule_mark(rule)))
     sections += comparison_sections(found, name) if found else []
-    sections.append(_next_and_facts(method, store, found is not None))
+    sections.append(_next_and_facts(method, store, standing.verdict.kind, found is not None))
     return Report(
         title=f"{store.directory.name}: {rule.name}",
         kind=findings.kind,
@@ -117,15 +130,8 @@ def _of_run(method: Method[Any], store: Any, given: dict[str, Any] | None, follo
     )
 
 
-def _with(standing: Standing, found: Mapping[str, Any], name: str | None, seen: Sequence[str]) -> Standing:
-    verdict = verdict_of(found, name, seen) if name else None
-    return Standing(standing.figure, verdict or standing.verdict)
-
-
-def _contestant(found: Mapping[str, Any], directory: str) -> str | None:
-    """Return what a run is called in a comparison; None if it is not there."""
-    names = [name for name in found["rules"] if name in (directory, f"run-{directory}")]
-    return names[0] if names else None
+def _with(standing: Standing, found: Mapping[str, Any], name: str, seen: Sequence[str]) -> Standing:
+    return Standing(standing.figure, verdict_of(found, name, seen) or standing.verdict)
 
 
 def _figure_facts(standing: Standing) -> list[tuple[str, str, str]]:
@@ -135,7 +141,7 @@ def _figure_facts(standing: Standing) -> list[tuple[str, str, str]]:
 
 def _rate_facts(rule: Rule | Objective) -> list[tuple[str, str, str]]:
     rate = rule.evidence.get(START)
-    return [("learning rate that worked", f"{rate:g}", "a first guess for a network of your own")] if rate else []
+    return [("learning rate that worked", rate_words(rate), "a first guess for a network of your own")] if rate else []
 
 
 def _listing(rule: Rule | Objective) -> Listing | None:
@@ -148,13 +154,16 @@ def _equations(rule: Rule | Objective) -> str:
     return "" if isinstance(rule, Objective) and rule.program is None else rule.to_latex()
 
 
-def _next_and_facts(method: Method[Any], store: Any, compared: bool) -> Section:
-    steps = view_of(method).next_steps(store)
-    config = store.fact("config")
+def _next_and_facts(method: Method[Any], store: Any, verdict: str, compared: bool) -> Section:
+    run, config = shlex.quote(str(store.directory)), store.fact("config")
+    steps = [step for step in view_of(method).next_steps(store) if step[0] != f"rulesmith report {run}"]  # this page
+    ends = method.name in ("refinement", "distillation") or state_of(store) == "running"
+    if verdict in (WORSE, NOTHING) and not ends:
+        longer = f"rulesmith {resume_words(method, store)} --minutes 60"
+        steps = [(longer, "searches longer first: what was found is not good enough yet to refine or to use"), *steps]
     rows = [(key, _plain(value)) for key, value in config.items()]
     rows += [(key, str(store.fact(key))) for key in ("started", "python")]
     rows += [(key, value) for key, value in (store.fact("versions") or {}).items()]
-    run = shlex.quote(str(store.directory))
     if not compared and method.view in ("programs", "generations", "levels", "refinement"):
         full = (
             "adds to this page what takes training: statements' worth, tuning, curves, or what freezing the clock costs"
@@ -171,7 +180,7 @@ def _plain(value: Any) -> str:
 def _of_rule(rule: Rule | Objective, given: dict[str, Any] | None) -> Report:
     found = given or _shipped(rule)
     verdict = verdict_of(found, rule.name) if found else None
-    rows = [(key, fact_words(value)) for key, value in {**rule.provenance, **rule.evidence}.items()]
+    rows = [(key, fact_words(value, key)) for key, value in {**rule.provenance, **rule.evidence}.items()]
     sections = []
     if isinstance(rule, Objective) and rule.kind == "drift":
         sections.append(Section("What it does", drift_parts(rule), DRIFT))
@@ -228,6 +237,7 @@ def report_of_several(subjects: Sequence[str | Path]) -> Report:
     names = _names([Path(subject) for subject in subjects])
     for name, subject in names.items():
         if not holds_run(subject):
+            load(str(subject))  # raises where there is nothing of that name
             raise RulesmithError(f"{subject}: --compare sets runs side by side; for rules, `rulesmith compare` does it")
         method, store = open_store(subject)
         with store:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..comparison import result_words, setting_words
+from ..layout import counted, rate_words
+from ..optimizer_comparison import MOST_NOISE
 from ..statistics import Estimate
 from . import plots
 from .document import Grid, Part, Plot, Prose, Section
@@ -52,7 +54,10 @@ def _overall(found: Mapping[str, Any]) -> list[Part]:
     agents = of_objectives(found)
     rows = [(name, "", *_ends(rule["interquartile_mean"], found)) for name, rule in found["rules"].items()]
     value = "normalized return: 0 random, 1 tuned PPO" if agents else "loss / AdamW's"
-    note = "Interquartile means over all tasks and seeds"
+    tasks = next(iter(found["rules"].values()))["tasks"]
+    claimed = len(tasks) if agents else len(found.get("claimed", tasks))
+    which = "all tasks" if claimed == len(tasks) else counted(claimed, "task")
+    note = f"Interquartile means over {which} and all seeds"
     note += (
         ". A pilot: too little was measured for intervals." if found.get("too_few") else ", 95% bootstrap intervals."
     )
@@ -69,11 +74,12 @@ def _by_task(found: Mapping[str, Any]) -> list[Part]:
     """Return each contestant's figure by task, with two standard errors over seeds, and a table of its results."""
     agents, rules = of_objectives(found), found["rules"]
     base = rules[found["baseline"]]["tasks"]
-    bars, rows = [], []
+    bars, rows, noisy = [], [], []
     for i, task in enumerate(base):
         place = f"{task['environment']}, {task['horizon']:,.0f} steps" if agents else task["task"]
-        noisy = not agents and task["task"] not in found.get("claimed", (task["task"],))
-        place += " *" if noisy else ""
+        if not agents and task["task"] not in found.get("claimed", (task["task"],)):
+            noisy.append(task["task"])
+            place += " *"
         scale = 1.0 if agents else _mean(task["losses"])
         for name, rule in rules.items():
             own = rule["tasks"][i]
@@ -84,16 +90,22 @@ def _by_task(found: Mapping[str, Any]) -> list[Part]:
                 bars.append((place, name, float(values.mean()), values.mean() - error, values.mean() + error))
             results = own["returns" if agents else "losses"]
             rows.append((place, name, result_words(results, 2 if agents else 4), setting_words(own["setting"])))
+    claimed = len(base) - len(noisy)
+    stars = (
+        f" * Left out of what is claimed, which is of {counted(claimed, 'other task')}: AdamW's own loss varies there "
+        f"by {MOST_NOISE:.0%} and more over seeds, so chance decides."
+    )
+    stars = stars if noisy else ""
     what = "normalized return by task" if agents else "loss / AdamW's by task"
     parts: list[Part] = []
     if bars:
-        parts.append(
-            plots.bars(what, bars, what, note="Bars are two standard errors of the mean over the rule's seeds.")
-        )
+        note = f"Bars are two standard errors of the mean over the rule's seeds.{stars}"
+        parts.append(plots.bars(what, bars, what, note=note))
+    told = f"± is the standard error.{stars}"
     columns = ("task", "rule", "return" if agents else "test loss", "best setting")
     return [
         *parts,
-        Grid(columns, rows, columns[2:3], "results at the best settings", "± is the standard error.", folded=True),
+        Grid(columns, rows, columns[2:3], "results at the best settings", told, folded=True),
     ]
 
 
@@ -124,14 +136,14 @@ def _more(found: Mapping[str, Any]) -> list[Part]:
     if all("best_learning_rates" in rule for rule in rules.values()):
         columns = ("rule", *sizes)
         cells = [
-            (name, *(f"{rule['best_learning_rates'][size]:.2g}" for size in sizes)) for name, rule in rules.items()
+            (name, *(rate_words(rule["best_learning_rates"][size]) for size in sizes)) for name, rule in rules.items()
         ]
         parts.append(Grid(columns, cells, columns[1:], "best learning rate by weights"))
     curves = {
         name: list(zip(rule["profile"]["below"], rule["profile"]["share"], strict=True)) for name, rule in rules.items()
     }
     x, y = "at most this times tuned AdamW's loss", "share of runs"
-    parts.append(plots.lines("performance profile", curves, x, y))
+    parts.append(plots.lines("performance profile", curves, x, y, steps=True))
     return parts
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .document import Commands, Grid, Link, Listing, Part, Picture, Plot, Prose, Report
+from .plots import legend_columns
 
 _WIDTH = 640
-_STYLE = {"background": "white", "view": {"stroke": None}, "legend": {"orient": "bottom", "columns": 3}}
+_STYLE = {"background": "white", "view": {"stroke": None}, "axisY": {"labelLimit": 300}}
 
 
 def to_markdown(report: Report, folder: str, *, pictures: bool = True) -> tuple[str, dict[str, bytes]]:
@@ -62,7 +63,13 @@ def to_svg(plot: Plot) -> str:
     """Return a plot as the text of an SVG file, on white."""
     import vl_convert
 
-    spec = {"width": _WIDTH, "config": _STYLE, **plot.spec, "title": {"text": plot.title, "anchor": "start"}}
+    legend = {"orient": "bottom", "labelLimit": _WIDTH - 80, "columns": legend_columns(plot.spec, _WIDTH)}
+    spec = {
+        "width": _WIDTH,
+        "config": {**_STYLE, "legend": legend},
+        **plot.spec,
+        "title": {"text": plot.title, "anchor": "start"},
+    }
     return vl_convert.vegalite_to_svg(json.dumps(spec))
 
 

@@ -13,6 +13,7 @@ from ...search.array_store import ArrayStore
 from ...search.numerics import computing
 from ...search.problems.return_scale import ReturnScale
 from ...search.runs import method_named
+from ..layout import rate_words
 from ..objective_reporting import MOMENTS, slopes
 from ..signs_of_life import LIFE_SIGNS, dead_parts, signs_in
 from ..views import Course, Findings, history, tasks_of
@@ -38,7 +39,7 @@ def findings_of_networks(store: ArrayStore) -> Findings:
     warnings = [ReturnScale(**row).warning(name) for name, row in reference.items()]
     warnings += dead_parts(signs_in(rows)).values()
     scale = [
-        (name, f"{row['random']:.2f}", f"{row['ppo']:.2f}", f"{row['learning_rate']:g}")
+        (name, f"{row['random']:.2f}", f"{row['ppo']:.2f}", rate_words(row["learning_rate"]))
         for name, row in reference.items()
     ]
     columns = ("environment", "random policy", "tuned PPO", "learning rate of both")
@@ -84,13 +85,14 @@ def signs_sections(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
 def _course(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
     centers = [row["center"] for row in rows]
     steps = [row["step"] for row in rows]
-    curves = {f"the strategy's mean, over {_SMOOTH} generations": plots.thinned(smoothed(centers), steps)}
+    curves = {"the strategy's mean": plots.thinned(smoothed(centers), steps)}
     if "median" in rows[0]:
         curves["candidates' median"] = plots.thinned(smoothed([row["median"] for row in rows]), steps)
         curves["best candidate"] = plots.thinned(smoothed([row["best"] for row in rows]), steps)
     levels = {"tuned PPO": 1.0, "agents that learn nothing": 0.0}
     y = "normalized return"
-    course = plots.lines("normalized return by generation", curves, "generation", y, levels=levels)
+    note = f"Whole lines are running means over {_SMOOTH} generations."
+    course = plots.lines("normalized return by generation", curves, "generation", y, levels=levels, note=note)
     diverged = [row["diverged"] for row in rows]
     parts: list[Part] = [course]
     if any(diverged):
@@ -137,7 +139,7 @@ def _pull(objective: Objective, reference: Objective, advantage: float) -> Plot:
     curves = {_when(objective, moment): line(objective, moment) for moment in _moments(objective)}
     curves[reference.name] = line(reference, 0.0)
     title = f"pull on the ratio for A = {advantage:+g}"
-    return plots.lines(title, curves, "ratio r", "pull", levels={"none": 0.0})
+    return plots.lines(title, curves, "ratio r", "pull", levels={"0: nothing to gain": 0.0})
 
 
 def lifetime_parts(found: Mapping[str, Any]) -> list[Part]:

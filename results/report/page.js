@@ -7,13 +7,20 @@
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  const config = (width) => {
+  const legendColumns = (spec, width) => { // in how many a legend fits
+    const places = [spec, ...(spec.layer || [])].map((each) => ((each.encoding || {}).color || {}).scale || {});
+    const names = places.flatMap((scale) => scale.domain || []);
+    return Math.max(1, Math.floor(width / (30 + 7 * Math.max(0, ...names.map((name) => name.length)))));
+  };
+
+  const config = (width, spec) => {
     const axis = { labelColor: colour("--soft"), titleColor: colour("--ink"), gridColor: colour("--line"),
       domainColor: colour("--line"), tickColor: colour("--line"), labelFontSize: 11, titleFontSize: 12,
       titleFontWeight: "normal", titleLimit: Math.max(120, width - 90) };
     return { background: "transparent", font: "system-ui, DejaVu Sans, sans-serif", view: { stroke: null },
       axis, legend: { orient: "bottom", labelColor: colour("--ink"), titleColor: colour("--ink"), labelFontSize: 12,
-        columns: Math.max(1, Math.floor(width / 170)), labelLimit: Math.min(320, width - 60), symbolSize: 90 },
+        columns: legendColumns(spec, width - 60), labelLimit: Math.min(420, width - 85), symbolSize: 90 },
+      axisY: { ...axis, labelLimit: Math.max(120, 0.45 * width) },
       axisX: { ...axis, labelOverlap: true, tickCount: Math.max(3, Math.floor(width / 80)) } };
   };
 
@@ -23,7 +30,7 @@
     if (!width || drawn.get(place) === width) return;
     drawn.set(place, width);
     const spec = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container",
-      autosize: { type: "fit-x", contains: "padding" }, ...specs[place], config: config(width) };
+      autosize: { type: "fit-x", contains: "padding" }, ...specs[place], config: config(width, specs[place]) };
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const { view } = await vegaEmbed(box, spec, { actions: false, renderer: "svg",
       tooltip: { theme: dark ? "dark" : "light" } });

@@ -184,11 +184,11 @@ def _grid(grid: Grid) -> str:
         for row in grid.rows
     ]
     title = html.escape(grid.title)
-    caption = f"<caption>{title}</caption>" if title and not grid.folded else ""
+    caption = f'<p class="caption">{title}</p>' if title and not grid.folded else ""
     label = title or html.escape(grid.columns[0])
     note = f'<p class="note">{html.escape(grid.note)}</p>' if grid.note else ""
     table = (
-        f'<div class="grid"><div class="table" tabindex="0" role="region" aria-label="{label}"><table>{caption}'
+        f'<div class="grid">{caption}<div class="table" tabindex="0" role="region" aria-label="{label}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}</div>"
     )
     return f"<details><summary>{title}</summary>{table}</details>" if grid.folded else table

@@ -16,6 +16,8 @@ COLOURS = ("#2f6fb7", "#d1622b", "#3a8f3a", "#8a5fb3", "#808890", "#b8860b", "#c
 """Colours of what is compared, in order; both on white and on black they can be told apart."""
 QUIET = "#808890"
 """Colour of what is there to compare with."""
+_LEVELS = ((QUIET, [6, 4]), ("#b8860b", [2, 3]), ("#a0627e", [9, 3, 2, 3]))
+"""Colours and dashes of lines of one height, in order."""
 SHOWN_POINTS = 400
 """The most points of a line; of more, means of neighbours are shown."""
 _Rows = list[dict[str, Any]]
@@ -37,11 +39,25 @@ def _tooltip(*fields: tuple[str, str, str]) -> list[dict[str, str]]:
     ]
 
 
+def _counts(rows: Iterable[Mapping[str, Any]], field: str) -> dict[str, Any]:
+    """Return what an axis of whole numbers has more: no ticks between them."""
+    whole = all(float(row[field]).is_integer() for row in rows)
+    return {"axis": {"tickMinStep": 1}} if whole else {}
+
+
 def _colour(names: Sequence[str], quiet: Sequence[str] = ()) -> dict[str, Any]:
     own = iter(COLOURS * (1 + len(names) // len(COLOURS)))
-    colours = [QUIET if name in quiet else next(own) for name in names]
+    quiets = [colour for colour, _ in _LEVELS] * (1 + len(quiet) // len(_LEVELS))
+    colours = [quiets[list(quiet).index(name)] if name in quiet else next(own) for name in names]
     legend = None if len(names) < 2 else {"title": None}
     return {"field": "of", "type": "nominal", "scale": {"domain": list(names), "range": colours}, "legend": legend}
+
+
+def legend_columns(spec: Mapping[str, Any], width: float) -> int:
+    """Return in how many columns a plot's legend fits a width."""
+    places = [spec.get("encoding", {}), *(layer.get("encoding", {}) for layer in spec.get("layer", ()))]
+    names = [name for place in places for name in place.get("color", {}).get("scale", {}).get("domain", ())]
+    return max(1, int(width / (30 + 7 * max(map(len, names), default=0))))
 
 
 def thinned(values: Sequence[float | None], x: Sequence[float] | None = None) -> list[tuple[float, float]]:
@@ -85,37 +101,35 @@ def lines(
         for a, b in points
         if math.isfinite(b)
     ]
-    across = [row["x"] for row in rows] or [0.0, 1.0]
-    ends = (min(across), max(across))
-    marks: _Rows = [{"of": name, "x": end, "y": level} for name, level in levels.items() for end in ends]
+    single = {name for name in curves if sum(row["of"] == name for row in rows) == 1}  # has no line
+    rows = [{**row, "alone": True} if row["of"] in single else row for row in rows]
     scale = _scale(log)
-    alone = 1 if len(across) <= len(curves) else 0  # a curve of one point has no line
     colour = _colour([*curves, *levels], [*levels])
     shown = _tooltip(("of", "what", ""), ("x", x, ",.4~g"), ("y", y, ".4f"))
-    line = {"type": "line", "strokeWidth": 2}
+    seen = [{"param": "near", "empty": False, "value": 1}, {"test": "datum.alone", "value": 1}]
+    height_of = {"field": "y", **_axis(y, scale=scale)}
+    layers: _Rows = [
+        {
+            "data": {"values": [{"of": name, "y": level}]},
+            "mark": {"type": "rule", "strokeDash": _LEVELS[i % len(_LEVELS)][1], "strokeWidth": 1.5},
+            "encoding": {"x": None, "y": height_of},
+        }
+        for i, (name, level) in enumerate(levels.items())
+    ]
+    layers += [
+        {"mark": {"type": "line", "strokeWidth": 2, "interpolate": "step-after" if steps else "linear"}},
+        {
+            "mark": {"type": "point", "size": 60, "filled": True},
+            "params": [{"name": "near", "select": _NEAREST}],
+            "encoding": {"opacity": {"condition": seen, "value": 0}, "tooltip": shown},
+        },
+    ]
     spec = {
         "data": {"values": rows},
         "height": height,
-        "encoding": {
-            "x": {"field": "x", **_axis(x)},
-            "y": {"field": "y", **_axis(y, scale=scale)},
-            "color": colour,
-        },
-        "layer": [
-            {"data": {"values": marks}, "mark": {**line, "strokeDash": [6, 4], "strokeWidth": 1.5}},
-            {"mark": {**line, "interpolate": "step-after" if steps else "linear"}},
-            {
-                "mark": {"type": "point", "size": 60, "filled": True},
-                "params": [{"name": "near", "select": _NEAREST}],
-                "encoding": {
-                    "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": alone},
-                    "tooltip": shown,
-                },
-            },
-        ],
+        "encoding": {"x": {"field": "x", **_axis(x), **_counts(rows, "x")}, "y": height_of, "color": colour},
+        "layer": layers,
     }
-    if not marks:
-        spec["layer"] = spec["layer"][1:]
     return Plot(title, spec, note)
 
 
@@ -128,6 +142,7 @@ def bars(
     value: str,
     *,
     level: float | None = 1.0,
+    most: float = math.inf,
     note: str = "",
 ) -> Plot:
     """Return values with their intervals, one row for each place, one colour for each name.
@@ -137,18 +152,23 @@ def bars(
         groups: (place, name, value, low, high) each; low and high are equal to the value where there is no interval.
         value: what the values are.
         level: where a dashed line stands, such as the yardstick's value.
+        most: where the axis ends: a larger value stands there as an arrow, with its number.
         note: how it is to be read.
     """
     names = list(dict.fromkeys(name for _, name, *_ in groups))
     places = list(dict.fromkeys(place for place, *_ in groups))
     rows: _Rows = [
-        {"place": place, "of": name, "value": value_, "low": low, "high": high, "told": _told(value_, low, high)}
+        {
+            **{"place": place, "of": name, "told": _told(value_, low, high)},
+            **{"value": min(value_, most), "low": min(low, most), "high": min(high, most)},
+            **({"beyond": f"{value_:.4g}"} if value_ > most else {}),
+        }
         for place, name, value_, low, high in groups
         if math.isfinite(value_)
     ]
     offset = {"yOffset": {"field": "of", "type": "nominal", "sort": names}} if len(names) > 1 else {}
     shown = _tooltip(("place", "where", ""), ("of", "what", ""), ("told", value, ""))
-    place = {"field": "place", "type": "nominal", "sort": places, "title": None, "axis": {"labelLimit": 150}}
+    place = {"field": "place", "type": "nominal", "sort": places, "title": None}
     layers: _Rows = [
         {
             "mark": {"type": "rule", "strokeWidth": 2},
@@ -159,6 +179,13 @@ def bars(
             "encoding": {"x": {"field": "value", **_axis(value)}, "tooltip": shown},
         },
     ]
+    if any("beyond" in row for row in rows):
+        layers[1]["transform"] = [{"filter": "!datum.beyond"}]
+        beyond, x = {"transform": [{"filter": "datum.beyond"}]}, {"field": "value", **_axis(value)}
+        arrow = {"type": "point", "filled": True, "size": 90, "shape": "triangle-right"}
+        text = {"type": "text", "align": "right", "dx": -9, "fontSize": 12}
+        layers.append({**beyond, "mark": arrow, "encoding": {"x": x, "tooltip": shown}})
+        layers.append({**beyond, "mark": text, "encoding": {"x": x, "text": {"field": "beyond"}}})
     spec: dict[str, Any] = {
         "data": {"values": rows},
         "height": len(places) * (14 * len(names) + 12),
@@ -225,7 +252,7 @@ def points(
         "data": {"values": [dict(row) for row in rows]},
         "height": height,
         "encoding": {
-            "x": {"field": x[0], **_axis(x[1], scale=kinds["x"])},
+            "x": {"field": x[0], **_axis(x[1], scale=kinds["x"]), **_counts(rows, x[0])},
             "y": {"field": y[0], **_axis(y[1], scale=kinds["y"])},
         },
         "layer": layers,
@@ -319,7 +346,7 @@ def course(
     shown = _tooltip(("x", x, ",.0f"), ("y", y, ".4f"))
     spec = {
         "height": 260,
-        "encoding": {"x": {"field": "x", **_axis(x)}, "y": {"field": "y", **_axis(y)}},
+        "encoding": {"x": {"field": "x", **_axis(x), **_counts(steps, "x")}, "y": {"field": "y", **_axis(y)}},
         "layer": [
             {
                 "data": {"values": [{**row, "y": round(row["y"], 5)} for row in rows]},

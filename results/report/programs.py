@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -91,18 +92,60 @@ def statements_parts(rows: Sequence[tuple[str, float, bool]], whole: float, nois
         noise: standard deviation of a fitness; NaN where it is not known.
     """
     spread = 2 * noise if math.isfinite(noise) else 0.0
+    rows = [(f"{i}. {name}", worth, gone) for i, (name, worth, gone) in enumerate(spelled_out(rows), 1)]
     known = [(name, worth) for name, worth, gone in rows if math.isfinite(worth) and not gone]
     bars = [(name, "", worth, worth - spread, worth + spread) for name, worth in sorted(known, key=lambda row: -row[1])]
     note = f"The dashed line is the whole program's {whole:.4f}"
     note += f"; bars are twice the noise of {noise:.4f}." if spread else "."
     parts: list[Part] = []
     if bars:
-        parts.append(plots.bars("loss / AdamW's without the statement", bars, "loss / AdamW's", level=whole, note=note))
+        most = whole + _BEYOND * max(float(np.quantile([worth for _, worth in known], 0.75)) - whole, spread)
+        if most < max(worth for _, worth in known):
+            note += " An arrow stands for a larger value, its number beside it."
+        else:
+            most = math.inf
+        x = "loss / AdamW's"
+        parts.append(plots.bars("loss / AdamW's without the statement", bars, x, level=whole, most=most, note=note))
     table = [
         (name, f"{worth:.4f}" if math.isfinite(worth) else "diverges", "removed" if gone else "")
         for name, worth, gone in rows
     ]
     return [*parts, Grid(("statement", "loss / AdamW's without it", ""), table, ("loss / AdamW's without it",))]
+
+
+_BEYOND = 3.0
+"""Losses without a statement that lie so many times as far from the whole as most do are beyond the axis."""
+_STATEMENT = re.compile(r"(?P<target>\w+) = (?P<call>.*?)(?: \((?P<where>matrix|other)\))?")
+_NAMELESS = re.compile(r"\b_\d+\b")
+"""A value without a name of its own, which the text of a program shows as part of others."""
+
+
+def spelled_out(rows: Sequence[tuple[str, float, bool]]) -> list[tuple[str, float, bool]]:
+    """Return statements as a program's text has them: for which leaves first, values without names written out.
+
+    >>> rows = [("_1 = square(g) (other)", 1.0, False), ("v = sqrt(_1) (other)", 1.0, False)]
+    >>> [name for name, *_ in spelled_out(rows)]
+    ['other: square(g)', 'other: v = sqrt(square(g))']
+    """
+    found = [(_STATEMENT.fullmatch(name), name, worth, gone) for name, worth, gone in rows]
+    calls = {(m["where"], m["target"]): m["call"] for m, _, _, gone in found if m and not gone}
+
+    def written(call: str, where: str, deep: int = 0) -> str:
+        def inner(name: re.Match[str]) -> str:
+            known = calls.get((where, name[0]))
+            return written(known, where, deep + 1) if known and deep < 20 else name[0]
+
+        return _NAMELESS.sub(inner, call)
+
+    told = []
+    for match, name, worth, gone in found:
+        if match is None or gone:  # what a removed one was made of may have another name by now
+            told.append((name, worth, gone))
+            continue
+        target = "" if _NAMELESS.fullmatch(match["target"]) else f"{match['target']} = "
+        where = f"{match['where']}: " if match["where"] else ""
+        told.append((f"{where}{target}{written(match['call'], match['where'])}", worth, gone))
+    return told
 
 
 def _course(store: ProgramStore) -> list[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ MOST_WORDS = 70
 """Of a longer sentence only what the program is made of is said."""
 _TINY = 1e-4
 """A number below this that is added only keeps a division from failing."""
+_UNBIASED = "the unbiased "
+_UNBIASED_MEANS = "Unbiased: freed of the start at 0."
 _INPUTS = {
     "w": "the weights",
     "g": "the gradient",
@@ -97,20 +100,30 @@ about 10 steps.'
     known |= {name: _Phrase(f"the old {name}") for name in states}
     values = dict(short.hyperparameters)
     known |= {name: _Phrase(name) for name in values}
+    kept = dict(zip((slot.name for slot in short.states), short.returns[1:], strict=True))
+    last = {statement.target: i for i, statement in enumerate(short.statements)}
     averages: list[str] = []
-    for statement in short.statements:
-        average = _average(statement, known, values)
-        if average and statement.target in states:
-            averages.append(f"{statement.target} is {average}")
-            known[statement.target] = _Phrase(statement.target)
+    for i, statement in enumerate(short.statements):
+        target = statement.target
+        average = _average(statement, known, values) if kept.get(target) == target and last[target] == i else ""
+        if average:
+            averages.append(f"{target} is {average}")
+            states.discard(target)
+            known[target] = _Phrase(target)
         else:
-            known[statement.target] = _phrase(statement, known, values)
+            known[target] = _phrase(statement, known, values)
     update = _operand(short.returns[0], known)
     start = "Each step subtracts" if program.kind == "update" else "From what a change of the policy gains it takes"
     where = f", where {_joined(averages)}" if averages else ""
     told = f"{start} {update.words}{where}."
-    if len(told.split()) <= MOST_WORDS:
-        return told
+    later = {name: _operand(kept[name], known).words for name in kept if name in states}
+    becomes = [f"{name} becomes {words}" for name, words in later.items() if words != f"the old {name}"]
+    every = f"{told} Then {_joined(becomes)}." if becomes else told
+    if _UNBIASED in every:
+        told, every = (f"{text} {_UNBIASED_MEANS}" for text in (told, every))
+    for text in (every, told):
+        if len(text.split()) <= MOST_WORDS:
+            return text
     return _ingredients(short, averages)
 
 
@@ -123,16 +136,19 @@ def _average(statement: Statement, known: dict[str, _Phrase], values: dict[str, 
     if statement.function != "interp":
         return ""
     new, old, weight = statement.operands
+    if isinstance(weight, str) and weight not in values:
+        return ""  # its weight changes from step to step
     share = values.get(weight) if isinstance(weight, str) else weight
     if old != statement.target:
         new, old = old, new
         share = None if share is None else 1.0 - share
     if old != statement.target or known[statement.target].words != f"the old {statement.target}":
         return ""
-    if share is None or not 0 <= share < 1:
-        return f"a running average of {_operand(new, known).words}"
+    words = _operand(new, known).words
+    if share is None or not 0 <= share < 1 or re.search(rf"\bthe old {statement.target}\b", words):
+        return ""
     steps = f"{1 / (1 - share):.2g}" if share < 0.99 else f"{1 / (1 - share):,.0f}"
-    return f"a running average of {_operand(new, known).words} over about {steps.removesuffix('.0')} steps"
+    return f"a running average of {words} over about {steps.removesuffix('.0')} steps"
 
 
 def _phrase(statement: Statement, known: dict[str, _Phrase], values: dict[str, float]) -> _Phrase:
@@ -153,7 +169,9 @@ def _phrase(statement: Statement, known: dict[str, _Phrase], values: dict[str, f
     if function == "where":
         bound, other, yes, no = (each.within(1) for each in said)
         return _Phrase(f"({yes} where {bound} is above {other}, else {no})")
-    inner = [each.within(2) for each in said]
+    if function == "sqrt" and said[0].words.startswith("(") and said[0].bond == 2:
+        said = [said[0]._replace(words=said[0].words[1:-1])]  # its bars are brackets enough
+    inner = [said[0].words] if function == "sqrt" else [each.within(2) for each in said]
     if function in _ONE and len(inner) == 1:
         return _Phrase(_ONE[function].format(*inner))
     if function in _TWO and len(inner) == 2:
@@ -163,7 +181,7 @@ def _phrase(statement: Statement, known: dict[str, _Phrase], values: dict[str, f
 
 def _quotient(above: _Phrase, below: _Phrase) -> _Phrase:
     if below.words.startswith("1 minus ") and below.words.endswith(f" to the power of {_INPUTS['t']}"):
-        return _Phrase(f"{above.within(1)}, freed of its start at 0,", 1)
+        return _Phrase(f"{_UNBIASED}{above.within(2)}")
     return _Phrase(f"{above.within(1)} divided by {below.within(2)}", 1)
 
 

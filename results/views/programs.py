@@ -57,7 +57,7 @@ def cost_of(config: Mapping[str, Any]) -> str:
 
 
 class Family(NamedTuple):
-    """Programs that differ in nothing but constants.
+    """Programs of one length that differ in nothing but constants.
 
     Attributes:
         best: the best of them.
@@ -72,9 +72,9 @@ class Family(NamedTuple):
 
 def families(entries: Iterable[Entry]) -> list[Family]:
     """Return programs in families, best first."""
-    found: dict[str, Family] = {}
-    for entry in entries:
-        mark = _without_constants(entry.candidate.programs)
+    found: dict[tuple[str, int], Family] = {}
+    for entry in entries:  # two programs that are alike but for constants are no family of the one program
+        mark = (_without_constants(entry.candidate.programs), entry.candidate.length)
         known = found.get(mark)
         if known is None:
             found[mark] = Family(entry, entry.fitness, 1)

@@ -22,17 +22,18 @@ from rulesmith.meta.training import Trainer
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.programs.rule import START
 from rulesmith.results import following
-from rulesmith.results.report import writing
+from rulesmith.results.report import building, writing
 from rulesmith.results.report.building import report_of
 from rulesmith.results.report.comparisons import comparison_sections
-from rulesmith.results.report.document import Grid, Plot
+from rulesmith.results.report.document import Commands, Grid, Plot
 from rulesmith.results.report.markdown import to_markdown, to_svg
 from rulesmith.results.report.measured import MEASURES
 from rulesmith.results.report.page import to_html
-from rulesmith.results.report.programs import changed_lines
+from rulesmith.results.report.plots import legend_columns, lines
+from rulesmith.results.report.programs import changed_lines, statements_parts
 from rulesmith.results.report.reading import reading_of, sentence
 from rulesmith.results.reporting import runs_table
-from rulesmith.results.standing import keep_comparison, rule_mark
+from rulesmith.results.standing import UNKNOWN, WORSE, Conclusion, Standing, keep_comparison, rule_mark
 from rulesmith.results.views import run_text
 from rulesmith.search.method import Devices, discover
 from rulesmith.search.store import Store
@@ -83,7 +84,7 @@ def test_one_figure_stands_everywhere(runs, said):
     last = [line for line in said.splitlines() if "programs" in line and "best" in line][-1]
     assert figure in last
     for text in (
-        said.split("def update")[1],
+        said.split("def update")[-1],
         printed(runs_table(run.directory.parent)),
         printed(run_text(run.directory)),
     ):
@@ -101,10 +102,10 @@ def test_what_to_do_next_is_printed_with_the_learning_rate_that_worked(runs, sai
     rate = run.best.evidence[START]
     words = " ".join(said.split())
     function = run.best.function_name
-    assert f"from my_optimizer import {function}; tx = {function}({rate:g}), the learning rate that worked" in words
+    assert f"from my_optimizer import {function}; tx = {function}({rate:.2g}), the learning rate that worked" in words
     for step in ("rulesmith refine", "rulesmith compare", "rulesmith report", "rulesmith export"):
         assert step in said
-    assert f"learning rate that worked: {rate:g}" in command("show", runs["symbolic"]).out
+    assert f"learning rate that worked: {rate:.2g}" in command("show", runs["symbolic"]).out
     trainer = Trainer(rulesmith.envs.tasks.find(["iris-mlp-2k"])[0])
     losses = trainer.losses(run.best, RATES, [0], interpreted=False)[:, 0, 0]  # by the compiler, not the interpreter
     assert rate == pytest.approx(RATES[int(np.nanargmin(losses))], rel=1e-6)
@@ -183,6 +184,11 @@ def test_a_comparison_shows_intervals_sizes_curves_and_basins():
     )
     rows = titles["loss / AdamW's by task"].spec["data"]["values"]
     assert {row["place"] for row in rows} == {"a", "b *"}
+    for title in ("loss / AdamW's by task", "results at the best settings"):
+        assert "* Left out of what is claimed, which is of 1 other task:" in titles[title].note
+    assert titles["loss / AdamW's"].note.startswith("Interquartile means over 1 task and")
+    (profile, *_) = titles["performance profile"].spec["layer"]
+    assert profile["mark"]["interpolate"] == "step-after"
     mine = np.array(contest(("a", "b"))["rules"]["mine"]["tasks"][0]["losses"])
     base = np.mean(contest(("a", "b"))["rules"]["adamw"]["tasks"][0]["losses"])
     shown = next(row for row in rows if row["place"] == "a" and row["of"] == "mine")
@@ -193,15 +199,94 @@ def test_a_comparison_shows_intervals_sizes_curves_and_basins():
     assert best == 1.0
 
 
+def test_learning_rates_have_two_digits_wherever_they_are_shown():
+    for text in (to_html(report_of("lion")), command("show", "lion").out):
+        assert "up to 5k weights 0.077, 5k to 50k 0.0096" in " ".join(text.split())
+        assert "0.0772995" not in text
+    shown = contest(("a",))
+    shown["rules"]["mine"]["tasks"][0]["setting"]["learning_rate"] = 0.0123456
+    (whole, *_) = comparison_sections(shown)
+    grid = next(part for part in whole.parts if isinstance(part, Grid) and part.title == "results at the best settings")
+    assert any(row[3] == "learning_rate 0.012, weight_decay 0.1" for row in grid.rows)
+
+
 def test_a_pilot_shows_no_interval():
     whole, *_ = comparison_sections(contest(("a",), pilot=True))
     plot = next(part for part in whole.parts if isinstance(part, Plot))
     assert all(row["low"] == row["high"] for row in plot.spec["data"]["values"])
 
 
+def test_a_comparison_that_does_not_judge_the_run_is_refused(runs, tmp_path):
+    (tmp_path / "found.json").write_text(json.dumps(contest(("a",))))
+    with pytest.raises(RulesmithError, match="judges adamw, mine, lion, muon, not symbolic"):
+        report_of(runs["symbolic"], tmp_path / "found.json")
+
+
+def next_commands(report):
+    (commands,) = (part for part in report.sections[-1].parts if isinstance(part, Commands))
+    return [words for words, _ in commands.rows]
+
+
+def test_a_report_advises_no_report_and_a_longer_search_where_the_rule_is_worse(runs, monkeypatch):
+    run = runs["symbolic"]
+    monkeypatch.setattr(building, "standing_of", lambda *_: Standing(None, Conclusion(UNKNOWN, "Who knows.")))
+    known = next_commands(report_of(run))
+    assert f"rulesmith report {run}" not in known
+    assert known[0].startswith(f"rulesmith refine {run}")
+    monkeypatch.setattr(building, "standing_of", lambda *_: Standing(None, Conclusion(WORSE, "It is worse.")))
+    assert next_commands(report_of(run)) == [
+        f"rulesmith discover symbolic --out {run} --resume --minutes 60",
+        *known,
+    ]
+
+
+def test_statements_are_spelled_out_and_a_huge_value_does_not_squeeze_the_others():
+    names = ["_1 = square(g) ({0})", "v = interp(_1, v, 0.9) ({0})", "_2 = sqrt(v) ({0})", "m = divide(g, _2) ({0})"]
+    rows = [(name.format(leaves), 0.9, False) for leaves in ("matrix", "other") for name in names]
+    rows[2] = (rows[2][0], 16.58, False)
+    plot, table = statements_parts(rows, 0.8, 0.01)
+    assert isinstance(plot, Plot)
+    assert isinstance(table, Grid)
+    assert [row[0] for row in table.rows][:4] == [
+        "1. matrix: square(g)",
+        "2. matrix: v = interp(square(g), v, 0.9)",
+        "3. matrix: sqrt(v)",
+        "4. matrix: m = divide(g, sqrt(v))",
+    ]
+    shown = plot.spec["data"]["values"]
+    assert {row["place"] for row in shown} == {row[0] for row in table.rows}
+    assert [row["beyond"] for row in shown if "beyond" in row] == ["16.58"]
+    assert max(row["high"] for row in shown) < 1.2
+    assert "An arrow stands for a larger value" in plot.note
+    assert ">16.58</text>" in to_svg(plot)
+    calm, _ = statements_parts([rows[0]], 0.8, 0.01)
+    assert "arrow" not in calm.note
+
+
+def test_levels_are_drawn_and_told_apart_even_beside_a_single_point():
+    plot = lines("held out", {"of the rule": [(1.0, 0.2)]}, "step", "share", levels={"a2c": 0.9, "nothing": 0.1})
+    drawing = to_svg(plot)
+    assert len(re.findall(r'stroke-dasharray="[\d,]+"', drawing)) == 2
+    assert len(set(re.findall(r'stroke-dasharray="([\d,]+)"', drawing))) == 2
+    assert len(set(plot.spec["encoding"]["color"]["scale"]["range"])) == 3
+    assert 'aria-roledescription="point"' in drawing
+    assert plot.spec["encoding"]["x"]["axis"] == {"tickMinStep": 1}
+    assert "axis" not in lines("", {"": [(0.5, 1.0)]}, "share", "loss").spec["encoding"]["x"]
+
+
+def test_legends_have_as_few_columns_as_their_names_need():
+    def columns(name, width):
+        return legend_columns(lines("", {name: [(0.0, 1.0)]}, "x", "y").spec, width)
+
+    assert columns("a" * 40, 300) == 1
+    assert columns("a" * 10, 300) == 3
+
+
 def reports(runs, folder):
     """Return a report of each kind, by name."""
-    (folder / "found.json").write_text(json.dumps(contest(("a", "b"))))
+    compared = contest(("a", "b"))
+    compared["rules"]["symbolic"] = compared["rules"].pop("mine")
+    (folder / "found.json").write_text(json.dumps(compared))
     found = {f"run of {name}": report_of(directory) for name, directory in runs.items()}
     found["run with a comparison"] = report_of(runs["symbolic"], folder / "found.json")
     found["comparison of objectives"] = report_of(EVIDENCE / "lpg-small.json")
@@ -239,7 +324,7 @@ def browser(tmp_path_factory):
 
 
 TOO_WIDE = """
-const inside = '.table, pre, [role=tablist], svg';
+const inside = '.table, .equations, pre, [role=tablist], svg';
 const wide = [...document.querySelectorAll('main *')].filter(
     e => e.clientWidth && !e.closest(inside) && e.getBoundingClientRect().right > innerWidth + 1);
 return document.documentElement.scrollWidth > innerWidth || wide.length > 0;
@@ -367,13 +452,19 @@ def test_every_plot_is_drawn_without_a_warning(runs, folder, capfd):
         (["report", "--compare", "lion", "adamw"], "sets runs side by side"),
         (["report", "--compare", "lion"], "at least two runs"),
         (["report", "lion", "-o", "/nowhere/x.html"], "cannot be written"),
-        (["report", "pyproject.json"], "not what `rulesmith compare --json` writes"),
+        (["report", "nofile.json"], "nofile.json: there is no such file"),
+        (["report", "lion", "--comparison", "nofile.json"], "nofile.json: there is no such file"),
+        (["report", "empty.json"], "not what `rulesmith compare --json` writes"),
+        (["report", "adan", "--comparison", "found.json"], "found.json: judges adamw, mine, lion, muon, not adan"),
+        (["report", "--compare", "runs/nope", "runs/nor"], "no rule 'runs/nope'"),
         (["show", "lion", "--follow"], "--follow is for a run's directory"),
         (["runs", "--sort", "figur"], "did you mean 'figure'"),
     ],
 )
 def test_bad_reports_get_one_line(words, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("empty.json").write_text("{}")
+    Path("found.json").write_text(json.dumps(contest(("a",))))
     done = command(*words)
     assert done.status == 2
     assert says in done.errors
@@ -440,6 +531,24 @@ def test_rules_are_read_in_plain_words():
     for name in rulesmith.programs.rule_file.published():
         assert reading_of(rulesmith.load(name)).endswith(".")
     assert changed_lines("a\nb", "a\nc") == " a\n-b\n+c"
+
+
+def test_a_state_is_read_as_an_average_only_where_the_average_is_what_is_kept():
+    kept = "def update(g, m, lr):\n    m = interp(g, m, 0.82)\n    {}\n    return lr * sign(m), m\n"
+    assert "m is a running average" in sentence(Program.parse(kept.format("m = m + 0.0")))
+    for other in ("m = arctanh(m)", "m = 0.5 * m", "m = interp(g, m, 0.9)"):
+        said = sentence(Program.parse(kept.format(other)))
+        assert "running average" not in said
+        assert " Then m becomes " in said
+    for text in ("m = interp(0.5 * m, m, 0.9)", "m = interp(g, m, tanh(rms(g)))"):
+        program = Program.parse(f"def update(g, m, lr):\n    {text}\n    return lr * m, m\n")
+        assert "running average" not in sentence(program)
+
+
+def test_an_average_freed_of_its_start_is_read_without_nested_brackets():
+    told = reading_of(rulesmith.load("adam"))
+    assert "times the unbiased m divided by the root of |the unbiased v|, where" in told
+    assert told.endswith("Unbiased: freed of the start at 0.")
 
 
 def test_callbacks_log_a_search(runs, tmp_path):

@@ -126,6 +126,14 @@ def test_programs_that_differ_in_constants_are_one_family():
     ]
 
 
+def test_programs_of_different_length_are_no_family():
+    momentum = "def update(g, m, lr):\n    m = interp(g, m, {})\n    return lr * m, m\n"
+    two = Programs.of({"matrix": Program.parse(momentum.format(0.9)), "other": Program.parse(momentum.format(0.8))})
+    pair = Entry(Candidate(1, two, None, "start", 0, two.digest, 4), 0.7)
+    one = entry(0, momentum.format(0.9), 0.8)
+    assert [family.count for family in families([one, pair])] == [1, 1]
+
+
 def test_the_state_of_a_run(tmp_path):
     with Store.create(tmp_path / "run", {"method": "symbolic"}) as store:
         assert is_running(store.directory)

@@ -127,7 +127,7 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     write_report([tmp_path / "ref"], tmp_path / "report.html")
     assert "loss / AdamW&#x27;s without it" in (tmp_path / "report.html").read_text()
     for comparison, figure in (("root-momentum", "performance profile"), ("lpg-small", "entropy of the policy")):
-        write_report([run], tmp_path / "report.html", EVIDENCE / f"{comparison}.json")
+        write_report([EVIDENCE / f"{comparison}.json"], tmp_path / "report.html")
         assert figure in (tmp_path / "report.html").read_text()
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(RulesmithError, match="not what `rulesmith compare --json` writes"):
