@@ -274,17 +274,18 @@ def export(
         loaded = replace(loaded, programs=dict(Programs.of(loaded.programs).lifted().parts))
     rule_file.write_text(output, rule_file.dumps(loaded) if output.suffix == ".toml" else loaded.to_source(framework))
     start = loaded.evidence.get(START)
-    rate = start if isinstance(start, float) else 1e-3
+    rate = f"{start if isinstance(start, float) else 1e-3:.2g}"
+    steps = ", total_steps=N" if loaded.needs_total_steps else ""
     if output.suffix == ".toml":
         print(f"{output}: {loaded.name}, as a rule file")
     elif framework == "torch":
         name = loaded.class_name
-        steps = ", total_steps=N" if loaded.needs_total_steps else ""
         print(f"{output}: {loaded.name}, as an optimizer of PyTorch")
-        print(f"use it: from {output.stem} import {name}; optimizer = {name}(model.parameters(), lr={rate_words(rate)}{steps})")
+        print(f"use it: from {output.stem} import {name}; optimizer = {name}(model.parameters(), lr={rate}{steps})")
     else:
+        name = loaded.function_name
         print(f"{output}: {loaded.name}, as an optax transform")
-        print(f"use it: from {output.stem} import {loaded.function_name}; tx = {loaded.function_name}({rate_words(rate)})")
+        print(f"use it: from {output.stem} import {name}; tx = {name}({rate}{steps})")
 
 
 def _warn_of(rule: str) -> None:
