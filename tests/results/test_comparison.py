@@ -411,5 +411,5 @@ def test_lines_go_to_standard_error_and_a_terminal_gets_a_bar(capsys, monkeypatc
         time.sleep(0.4)
         finished(jobs[0], "first is 3")
     told = capsys.readouterr().err
-    assert "0 of 1 done, time left not known yet; working on: first" in told
+    assert "0 of 1 done, time left known once one is done; working on: first" in told
     assert "first is 3" in told
