@@ -22,7 +22,7 @@ _GAP = 2
 class Rows(Table):
     """A table that breaks no number, no name and no other word, however narrow the terminal is.
 
-    Where its lines are too long, text is wrapped between words, and so are the heads of numbers. Where that does not
+    Where its lines are too long, text is wrapped between words, and so are the heads of columns. Where that does not
     suffice, each row is a block: its first cell, and below it the others with their columns' names. Where the output
     goes to no terminal, it stays a table.
     """
@@ -59,7 +59,7 @@ class Rows(Table):
         head, cells = str(self.columns[index].header), self._texts(index)
         widest = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
         words = [cell_len(word) for cell in cells for word in cell.split()]
-        least = max(map(cell_len, head.split()), default=0)
+        least = _width_of_head(head)
         if self.columns[index].justify == "right":
             least = max(least, widest)
         else:
@@ -73,6 +73,12 @@ class Rows(Table):
         for name, *cells in zip(*columns, strict=True):
             yield _text(textwrap.wrap(name, width, **_BETWEEN_WORDS) or [""])
             yield from map(_text, _pairs(heads, cells, width))
+
+
+def _width_of_head(head: str) -> int:
+    """Return the least width at which a head has few lines."""
+    least = max(map(cell_len, head.split()), default=0)
+    return next(width for width in range(least, len(head) + 1) if len(between_words(head, width or 1).split("\n")) <= 3)
 
 
 _BETWEEN_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}

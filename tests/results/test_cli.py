@@ -219,8 +219,8 @@ def test_a_row_that_does_not_fit_is_a_block():
     rows = table("more than the score", "step time / AdamW's", "sharpness", right=("step time / AdamW's", "sharpness"))
     rows.add_row("my-own-very-long-name", "1,997,962.25", "-0.46")
     assert on_terminal(rows, 46) == (
-        "more than the score     step time /  sharpness\n"
-        "                            AdamW's           \n"
+        "                        step time /           \n"
+        "more than the score         AdamW's  sharpness\n"
         "my-own-very-long-name  1,997,962.25      -0.46\n"
     )
     assert on_terminal(rows, 40) == (
