@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 from .search import stopping
 
@@ -12,7 +13,8 @@ def main() -> None:
     """Run the command line, and end the process.
 
     What a user can put right is one line on standard error, and exit status 2. A command that was stopped by a signal
-    has the status 128 + the signal's number, and one whose output could not be written the status 1.
+    has the status 128 + the signal's number, and one whose output could not be written the status 1; that a reader has
+    left, as `head` does, is no fault: see `output`.
     """
     stopping.listen()
     try:
@@ -39,10 +41,10 @@ def _run(words: list[str]) -> int:
             sys.path.insert(0, os.getcwd())
         cli.run(words)
     except RulesmithError as error:
-        print(f"rulesmith: {error}", file=errors)
+        _tell(f"rulesmith: {error}", errors)
         status = 2
     except OSError as error:  # a folder that cannot be read, a disk that is full
-        print(f"rulesmith: {error.filename or 'a file'}: {error.strerror or error}", file=errors)
+        _tell(f"rulesmith: {error.filename or 'a file'}: {error.strerror or error}", errors)
         status = 2
     except SystemExit as ended:  # of help, or of options that are not right
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -54,7 +56,18 @@ def _run(words: list[str]) -> int:
     out.flush()
     if out.fault:
         print(f"rulesmith: standard output cannot be written: {out.fault}", file=errors)
-    return status or int(out.failed)
+    return status or int(bool(out.fault))
+
+
+def _tell(line: str, errors: TextIO) -> None:
+    """Print a line: on a terminal wrapped between words, elsewhere whole."""
+    if errors.isatty():
+        from rich.console import Console
+
+        from .results.layout import between_words
+
+        line = between_words(line, Console(stderr=True).width)
+    print(line, file=errors)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Standard output and standard error as they are: not in UTF-8, on a disk that is full, a pipe that nobody reads.
 
 What an encoding does not have is written in ASCII that reads alike. Where nothing can be written any more, the rest is
-dropped and the command goes on, since searches and comparisons keep their results elsewhere; main tells at the end.
+dropped and the command goes on, since searches and comparisons keep their results elsewhere; main tells at the end. A
+reader that leaves, as in ``rulesmith discover ... | head -4``, has what it wanted: the search goes on to its end, which
+is its run directory, and the exit status is that of the search. To stop it, press Ctrl-C.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Discrete(NamedTuple):
     count: int
 
     def __str__(self) -> str:
-        return f"{self.count:,} numbers"
+        return f"one of {self.count:,}"
 
 
 class Box(NamedTuple):
@@ -37,7 +37,7 @@ class Box(NamedTuple):
     high: float = float("inf")
 
     def __str__(self) -> str:
-        return " x ".join(map(str, self.shape)) + " reals"
+        return " x ".join(map(str, self.shape)) + (" real" if self.shape == (1,) else " reals")
 
 
 class Step(NamedTuple):

@@ -20,6 +20,7 @@ from ..meta.judging_optimizers import BASIN
 from ..programs import rule_file
 from ..programs.rule import START, Rule
 from .comparison import setting_words
+from .layout import counted
 from .statistics import Estimate
 
 LOOKS = {"held-out": 1}
@@ -65,14 +66,15 @@ def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
         facts["with ten times as many weights"] = f"{value:+.1f}%" + (
             f" [{low:+.1f}%, {high:+.1f}%]" if not pilot else ""
         )
+    sets = len({task.data_set for task in shipped})
     if pilot:
         facts["a pilot"] = f"it has {found['too_few']}: too few to say which is better"
     return facts | {
         "worst on": f"{names[worst]}, {ratios[worst]:.3f} of AdamW's loss",
         "bytes of state a weight": round(float(np.median([row["state_bytes"] for row in rows])), 1),
         "step time / AdamW's": round(float(np.median([r["step_seconds"] / r["adamw_seconds"] for r in rows])), 2),
-        "judged on": f"{len(rows)} tasks of {len({task.data_set for task in shipped})} data sets, batches of "
-        f"{batches[0]} to {batches[-1]}, {found['trials']} settings and {found['seeds']} seeds each",
+        "judged on": f"{counted(len(rows), 'task')} of {counted(sets, 'data set')}, batches of {batches[0]} to "
+        f"{batches[-1]}, {counted(found['trials'], 'setting')} and {counted(found['seeds'], 'seed')} each",
         "looks at these tasks": LOOKS["held-out"],
     }
 

@@ -367,7 +367,10 @@ def judged(contest: Contest[Found], status: Callable[[str], None] | None = None)
             found[judgement] = verdict
     waiting = [judgement for judgement in contest.judgements if judgement not in found]
     total = len(contest.judgements)
-    first = f"{total} judgements, of which {len(found)} are known; {len(waiting)} to make{cache.not_kept_words()}"
+    known = f"{total} judgements, of which {len(found)} are known; {len(waiting)} to make"
+    if total == 1:
+        known = f"1 judgement, {'which is known' if found else 'to be made'}"
+    first = f"{known}{cache.not_kept_words()}"
     with (
         reporting(waiting, contest.at_once, status, first) as finished,
         contextlib.closing(_verdicts(contest, waiting)) as verdicts,

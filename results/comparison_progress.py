@@ -7,11 +7,13 @@ it: on a terminal as a bar, elsewhere as lines, one for each judgement and one a
 from __future__ import annotations
 
 import contextlib
-import sys
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
+
+from .layout import is_live, say
 
 SILENCE = 9.0
 """Seconds without a line after which one says what is being worked on."""
@@ -87,7 +89,7 @@ class Workload:
 
     def summary(self, now: float) -> str:
         """Return how many jobs are done, and the time left, in words."""
-        return f"{self.done} of {self.total} done, {_left(self.seconds_left(now))}"
+        return f"{self.done} of {self.total} done, {_left(self.seconds_left(now))}" if self.total else "nothing to do"
 
     def working_on(self) -> str:
         """Return what is in work, in words."""
@@ -99,7 +101,7 @@ class Workload:
 def _left(seconds: float | None) -> str:
     """Return a time to go in words."""
     if seconds is None:
-        return "time left not known yet"
+        return "time left known once one is done"
     if seconds < 60:
         return "less than a minute left" if seconds else "none left"
     if seconds < 5400:
@@ -124,23 +126,19 @@ def reporting(
 
     load = Workload(jobs, at_once, time.monotonic())
     console = Console(stderr=True, highlight=False)
-    if status is None and console.is_terminal and not console.is_jupyter:
-        console.print(first)
+    if status is None and is_live(console):
+        say(console, first)
         shown = _bar(load, console)
     else:
-        say = status or _to_stderr
-        say(first)
-        shown = _lines(load, say)
+        tell = status or functools.partial(say, console)
+        tell(first)
+        shown = _lines(load, tell)
     with shown as finished:
         yield finished
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 @contextlib.contextmanager
-def _lines(load: Workload, say: Callable[[str], None]) -> Iterator[Callable[[Costed, str], None]]:
+def _lines(load: Workload, tell: Callable[[str], None]) -> Iterator[Callable[[Costed, str], None]]:
     lock, over = threading.Lock(), threading.Event()
     spoken = time.monotonic()
 
@@ -149,7 +147,7 @@ def _lines(load: Workload, say: Callable[[str], None]) -> Iterator[Callable[[Cos
         with lock:
             spoken = time.monotonic()
             load.finish(job, spoken)
-            say(f"{line}; {load.summary(spoken)}")
+            tell(f"{line}; {load.summary(spoken)}")
 
     def tick() -> None:
         nonlocal spoken
@@ -157,7 +155,7 @@ def _lines(load: Workload, say: Callable[[str], None]) -> Iterator[Callable[[Cos
             with lock:
                 now = time.monotonic()
                 if now - spoken >= SILENCE and not over.is_set():
-                    say(f"{load.working_on()}; {load.summary(now)}")
+                    tell(f"{load.working_on()}; {load.summary(now)}")
                     spoken = now
 
     ticker = threading.Thread(target=tick, daemon=True)
@@ -195,7 +193,7 @@ def _bar(load: Workload, console: Any) -> Iterator[Callable[[Costed, str], None]
         def finished(job: Costed, line: str) -> None:
             with lock:
                 load.finish(job, time.monotonic())
-            progress.console.print(line)
+            say(progress.console, line)
             progress.update(bar, completed=load.share)
 
         yield finished

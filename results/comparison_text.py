@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .comparison import Comparison, result_words
-from .layout import careful, table
+from .layout import careful, counted, table
 from .objective_comparison import LEAD, ObjectiveComparison
 from .optimizer_comparison import PROFILE, OptimizerComparison
 
@@ -34,20 +34,20 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
         for name, ranges in found.ranges.items()
     )
     note = (
-        f"{found.seeds} seeds each, test losses at the end of the schedule, after {found.trials} settings tried of "
-        f"every optimizer on every task. Tuned: {tuned}.\n"
+        f"{counted(found.seeds, 'seed')} each, test losses at the end of the schedule, after "
+        f"{counted(found.trials, 'setting')} tried of every optimizer on every task. Tuned: {tuned}.\n"
         "Brackets are 95% stratified bootstrap intervals over the seeds of both sides; ± is the standard error of the "
         "mean; a diverged run counts as a thousand times AdamW's worst."
     )
     base = found.losses(found.baseline)
 
     def wins(name: str) -> str:
-        return f"{int((found.losses(name).mean(axis=1) < base.mean(axis=1)).sum())} of {len(base)} tasks"
+        return f"{int((found.losses(name).mean(axis=1) < base.mean(axis=1)).sum())} of {counted(len(base), 'task')}"
 
     def reaches(name: str) -> str:
         shares = [found.steps_to_baseline(name, i) for i in found.claimed]
         reached = [share for share in shares if share is not None]
-        return f"{np.median(reached):.0%} of its steps, on {len(reached)} tasks" if reached else "never"
+        return f"{np.median(reached):.0%} of its steps, on {counted(len(reached), 'task')}" if reached else "never"
 
     overall = _overall(found, "optimizer", {"wins on": wins, "reaches AdamW's loss after": reaches}, of_baseline=False)
     parts = [_results(found, {"weights": "{:,}"}, 4), overall]
@@ -61,8 +61,8 @@ def _of_optimizers(found: OptimizerComparison) -> list[Table | Text]:
 def _of_objectives(found: ObjectiveComparison) -> list[Table | Text]:
     agent = ", ".join(f"{name} {value}" for name, value in found.agent.items()) or "the reference settings"
     note = (
-        f"{found.seeds} seeds each, after {found.trials} settings tried of every rule on every task, and more where "
-        f"the best was at the end of a range; agents: {agent}.\n"
+        f"{counted(found.seeds, 'seed')} each, after {counted(found.trials, 'setting')} tried of every rule on every "
+        f"task, and more where the best was at the end of a range; agents: {agent}.\n"
         f"A task tells where PPO is {LEAD:g} standard errors above random; the others are in the first tables only.\n"
         "Brackets are 95% stratified bootstrap intervals; ± is the standard error of the mean return."
     )

@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from ..search.engine import Record
-from .layout import careful, show
+from .layout import careful, is_live, say, show
 from .signs_of_life import LIFE_SIGNS, LONG, dead_parts, signs_words
 from .waiting import keep_time, waiting_words
 
@@ -70,7 +70,7 @@ class Display:
         self.live: Live | NotebookCell | None = None
         if self.console.is_jupyter:
             self.live = NotebookCell()
-        elif self.console.is_terminal:
+        elif is_live(self.console):
             self.live = Live(console=self.console, refresh_per_second=4)
         self.began = time.perf_counter()
         self.searching: float | None = None
@@ -115,9 +115,9 @@ class Display:
     def _say(self, text: str) -> None:
         if not self.named:  # only now, since a search that is refused makes no run
             self.named = True
-            self.console.print(f"run directory: {self.directory}", soft_wrap=True)
+            say(self.console, f"run directory: {self.directory}")
         self.said = time.perf_counter()
-        self.console.print(f"{self.said - self.began:6.1f} s  {text}", soft_wrap=True)
+        say(self.console, f"{self.said - self.began:6.1f} s  {text}")
 
     def _break_silence(self) -> None:
         """Say every so often, from a thread of its own, what is still going on (a compile, a long step)."""
@@ -168,7 +168,10 @@ class Display:
         """Return the time of the search so far, and of its bound."""
         if not self.minutes or self.searching is None:
             return ""
-        return f", {(now - self.searching) / 60:.1f} of {self.minutes:g} minutes"
+        passed = (now - self.searching) / 60
+        if round(passed, 1) > self.minutes:  # the last step is done to its end
+            return f", {passed:.1f} minutes, over the {self.minutes:g} asked for"
+        return f", {passed:.1f} of {self.minutes:g} minutes"
 
     def see(self, record: Record[Any, Any, Any, Any]) -> None:
         """Take in a step's signs of life; on a display of lines, tell at once of a part that has been dead for long."""

@@ -12,7 +12,7 @@ from rich.text import Text
 from ..programs import RulesmithError
 from ..search.runs import open_store
 from ..search.store import is_running
-from .layout import duration, show
+from .layout import duration, is_live, say, show
 from .views import run_text, standing_of, view_of
 
 _EVERY = 2.0
@@ -28,7 +28,7 @@ def follow(directory: Path, console: Console) -> None:
         RulesmithError: there is no run; see `Store.open`.
     """
     if is_running(directory):
-        if console.is_terminal and not console.is_jupyter:
+        if is_live(console):
             with Live(_now(directory), console=console, refresh_per_second=2, transient=True) as live:
                 while is_running(directory):
                     time.sleep(_EVERY)
@@ -43,7 +43,7 @@ def _lines(directory: Path, console: Console) -> None:
     while is_running(directory):
         line = follow_line(directory)
         if line != said or time.monotonic() - at >= _SILENCE:
-            console.print(line, soft_wrap=True)
+            say(console, line)
             said, at = line, time.monotonic()
         time.sleep(_EVERY)
 

@@ -17,6 +17,7 @@ from ..programs.errors import nearest
 from ..search.numerics import computing
 from ..search.runs import open_store
 from ..search.store import FILE
+from .layout import counted
 
 _COLOURS = {pictures.WALL: "bright_black", pictures.START: "bold blue", pictures.FREE: "dim"}
 
@@ -69,6 +70,8 @@ def show_level(name: str, seed: int, png: Path | None, output: Path | None) -> G
     """
     if output and output.suffix != ".toml":
         raise RulesmithError(f"{output}: a level file is a .toml")
+    if png and png.suffix.lower() != ".png":
+        raise RulesmithError(f"{png}: a picture is a .png")
     if (Path(name) / FILE).exists():
         return _levels_of_run(Path(name), png, output)
     level = find_level(name, seed)
@@ -97,10 +100,10 @@ def _levels_of_run(directory: Path, png: Path | None, output: Path | None) -> Gr
         levels = [store.level(row.mark) for row in best]
     if not best:
         raise RulesmithError(f"{directory}: no life has ended yet, so no level has a score")
-    lines = [f"score {best[0].score:.3f}, the highest of the last scores of {len(latest):,} levels"]
+    lines = [f"score {best[0].score:.3f}, the highest of the last scores of {counted(len(latest), 'level')}"]
     if png:
         pictures.write_gallery(levels, png)
-        lines.append(f"{png}: the {len(levels)} levels with the highest scores, by rows")
+        lines.append(f"{png}: the {counted(len(levels), 'level')} with the highest scores, by rows")
     if output:
         rule_file.write_text(output, level_file.dumps(levels[0]))
         lines.append(f"{output}: the level, to edit")

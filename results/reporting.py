@@ -28,7 +28,6 @@ def rules_table() -> Table:
     for path in (rule_file.published() | rule_file.published_objectives()).values():
         rule = rule_file.read(path)
         rows.add_row(rule.name, rule.description, str(rule.provenance.get("origin", "")))
-        rows.columns[0].min_width = max(rows.columns[0].min_width or 0, len(rule.name))  # users type the names
     return rows
 
 

@@ -19,6 +19,7 @@ from ..programs import RulesmithError, rule_file
 from ..programs.objective import Objective
 from ..programs.parts import Programs
 from ..programs.rule import Rule
+from .layout import counted
 
 COMPARISON = "comparison.json"
 """The file in a run's directory that holds the latest comparison of its rule."""
@@ -145,7 +146,7 @@ def verdict_of(found: Mapping[str, Any], name: str, seen: Sequence[str] = ()) ->
         return Conclusion(
             UNKNOWN, f"A pilot against {yardstick} gave {figure}: it has {few}, too few to say which is better."
         )
-    figure += f" [{low:.3f}, {high:.3f}] over {len(found.get('claimed', rule['tasks']))} tasks"
+    figure += f" [{low:.3f}, {high:.3f}] over {counted(len(found.get('claimed', rule['tasks'])), 'task')}"
     looked = sorted({row["task"] for row in rule["tasks"]} & set(seen)) if not agents else []
     if looked:
         return Conclusion(

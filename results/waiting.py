@@ -54,5 +54,7 @@ def waiting_words(what: str, passed: float) -> str:
     last = last_time(what)
     if last is None:
         return f"{what}, for {passed:.0f} s"
-    left = f"about {last - passed:.0f} s left" if passed < last else "longer than last time"
-    return f"{what}, for {passed:.0f} s, {left}"
+    left = last - passed
+    if left >= _LEAST and left >= last / 4:  # near its end, the last time says little of this one
+        return f"{what}, for {passed:.0f} s, about {left:.0f} s left"
+    return f"{what}, for {passed:.0f} s, {'longer than last time' if left < 0 else f'last time {last:.0f} s in all'}"

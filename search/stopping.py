@@ -53,6 +53,9 @@ def listen() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and shells' background jobs have it
             signal.signal(number, _handle)
     sys.unraisablehook = _unraisable
+    # What processes shared is freed, when this one has ended, by a process of multiprocessing; it need not say so.
+    quiet = "ignore:resource_tracker:UserWarning"
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), quiet)))
     threading.Thread(target=_watch, args=(here,), daemon=True).start()
 
 

@@ -49,7 +49,31 @@ def test_a_reader_that_has_left_is_told_nothing():
     os.close(reading)
     done = rulesmith("rules", stdout=writing)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_a_terminal_gets_errors_in_lines_that_end_between_words(columns):
+    reading, terminal = pty.openpty()
+    env = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
+    done = subprocess.run([RULESMITH, "show", "no-such-rule-at-all"], stderr=terminal, env=env)
+    text = os.read(reading, 1 << 16).decode()
+    os.close(terminal)
+    os.close(reading)
+    lines = text.splitlines()
+    assert done.returncode == 2
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= columns
+    assert "'no-such-rule-at-all'" in text
+
+
+def test_processes_that_are_stopped_say_nothing_of_what_they_shared():
+    program = (
+        "import multiprocessing, os\nfrom rulesmith.search import stopping\nstopping.listen()\n"
+        "lock = multiprocessing.get_context('spawn').Lock()\nos._exit(130)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE)  # ends with the last that writes
+    assert (done.returncode, done.stderr) == (130, b"")
 
 
 def test_closed_output_is_one_line():

@@ -174,6 +174,7 @@ def _dense():
 
 
 def test_the_live_panel_is_drawn(run, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(displays, "Console", lambda **options: Console(force_terminal=True, width=60, file=shown))
     shown = io.StringIO()
     config = replace(SMALL, tasks=(task(),), seed=1)

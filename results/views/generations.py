@@ -137,12 +137,13 @@ def run_text(store: ArrayStore) -> Group:
     """Return a run for the terminal."""
     config, rows, reference = store.fact("config"), _curve(store)[0], store.fact("reference") or {}
     low, high = config["horizon"]
+    span = f"{low:,.0f}" + (f" to {high:,.0f}" if high > low else "")
     head = (
         f"{store.directory}: search for an objective, {config['rule']} by {config['strategy']}, seed {config['seed']}"
     )
     parts: list[Any] = [
         Text(head, style="bold"),
-        Text(f"environments {', '.join(tasks_of(config))}; lifetimes of {low:,.0f} to {high:,.0f} steps"),
+        Text(f"environments {', '.join(tasks_of(config))}; lifetimes of {span} steps"),
     ]
     if not rows:
         return Group(*parts, Text("no checkpoint yet"))

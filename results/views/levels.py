@@ -71,11 +71,15 @@ class CurriculumDisplay(Display):
     def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         """Return the plain line of a step."""
         returns, regret = self._means()
-        lives = f"last {len(self.recent)} lives: return {returns:.3f}" if self.recent else "no life has ended yet"
+        lives = (
+            f"last {counted(len(self.recent), 'life', 'lives')}: return {returns:.3f}"
+            if self.recent
+            else "no life has ended yet"
+        )
         if np.isfinite(regret):
             lives += f", regret {regret:.3f}"
         buffer = record.states.curriculum
-        levels = f"{int(buffer.filled.sum()):,} levels kept"
+        levels = f"{counted(int(buffer.filled.sum()), 'level')} kept"
         return f"{self._head(record, now)}; {HELD_OUT} {self._held_out()}; {lives}; {levels}"
 
     def panel(self, record: Record[Any, Any, Any, Any], now: float) -> Panel:
@@ -101,7 +105,10 @@ class CurriculumDisplay(Display):
             Text(
                 "held-out levels: share of the optimal return that agents reach there (mean return where none is known)"
             ),
-            Text(f"{self.diverged} agents diverged; return and regret are of the last {len(self.recent)} lives"),
+            Text(
+                f"{counted(self.diverged, 'agent')} diverged; return and regret are of the last "
+                f"{counted(len(self.recent), 'life', 'lives')}"
+            ),
             *self.living(),
         ]
         return Panel(Group(*body), title="curriculum", title_align="left", width=min(self.console.width, 120))
@@ -161,7 +168,7 @@ def run_text(store: LevelStore) -> Group:
         parts += [
             Text(),
             shown,
-            Text(f"of the latest {min(len(lives), COMPARED)} lives, with 95% bootstrap intervals"),
+            Text(f"of the latest {counted(min(len(lives), COMPARED), 'life', 'lives')}, with 95% bootstrap intervals"),
         ]
     scored = [row for row in lives if row.score is not None]
     if scored and score_named(config["score"]).replay is None:

@@ -130,8 +130,10 @@ class ProgramDisplay(Display):
         return f"invalid {self.refused / every:.0%}, duplicate {duplicates:.0%}, cached {cached:.0%}"
 
     def _budget(self, record: Record[Any, Any, Any, Any], now: float) -> str:
-        bound = f" of {self.budget:,}" if self.budget else ""
-        return f"{counted(self.proposed, 'program')}{bound}{self.spent(now)}"
+        if self.budget and self.proposed <= self.budget:
+            return f"{self.proposed:,} of {counted(self.budget, 'program')}{self.spent(now)}"
+        over = f", over the {self.budget:,} asked for" if self.budget else ""
+        return f"{counted(self.proposed, 'program')}{over}{self.spent(now)}"
 
     def line(self, record: Record[Any, Any, Any, Any], now: float) -> str:
         """Return the plain line of a step."""
@@ -228,7 +230,7 @@ def run_text(store: ProgramStore) -> Group:
     where = "tasks" if finds_optimizers(config) else "environments"
     named = tasks_of(config) or ("the rule's own",)
     facts = (
-        f"{where} {', '.join(named)}; {counts['programs']:,} programs in {seconds / 60:.1f} minutes "
+        f"{where} {', '.join(named)}; {counted(counts['programs'], 'program')} in {seconds / 60:.1f} minutes "
         f"({rate:.0f}/s with {counts['invalid']:,} invalid ones); {counts['evaluated']:,} trained, "
         f"{counts['cached']:,} known already"
     )
@@ -256,7 +258,11 @@ def run_text(store: ProgramStore) -> Group:
     line = store.lineage(archive[0].candidate.index)
     steps = [f"{number} ({origin}, {figure_of(config, fitness).value:.3f})" for number, origin, fitness in line]
     few = steps if len(steps) <= 8 else [*steps[:3], "...", *steps[-4:]]
-    parts += [Text(f"\nlineage of the best, {len(steps)} generations", style="bold"), Text(" > ".join(few)), Text()]
+    parts += [
+        Text(f"\nlineage of the best, {counted(len(steps), 'generation')}", style="bold"),
+        Text(" > ".join(few)),
+        Text(),
+    ]
     return Group(*parts, rule_text(method_named(method).rule(store)))
 
 

@@ -301,7 +301,8 @@ def _parts(config: CurriculumSearch, setup: Setup) -> Parts:
     )
     if held_out := setup.fact("held_out"):
         setup.status(words.format(**held_out))
-    setup.status(f"compiling agents' lives under {config.rule}, on {len(jax.devices())} devices")
+    count = len(jax.devices())
+    setup.status(f"compiling agents' lives under {config.rule}, on {count} device{'s' * (count > 1)}")
     return Parts(parts.strategy, parts.curriculum, parts.problem, arrays_of=parts.strategy.mean)
 
 

@@ -251,7 +251,8 @@ def _parts(config: ObjectiveSearch, setup: Setup) -> Parts:
     measured = (config.kind, config.agent, config.episodes, weight, config.horizon[1])
     scales = scales_of(environments, setup, *measured)
     problem, curriculum = _problem(config, environments, scales, horizons)
-    setup.status(f"compiling whole lifetimes under {config.rule}, on {len(jax.devices())} devices")
+    count = len(jax.devices())
+    setup.status(f"compiling whole lifetimes under {config.rule}, on {count} device{'s' * (count > 1)}")
     return Parts(strategy, curriculum, problem, arrays_of=strategy.mean)
 
 
@@ -261,7 +262,10 @@ def _rule(store: ArrayStore) -> Objective:
     provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
     provenance |= {"seed": config["seed"], "generations": step}
     provenance |= {"environments": list(names_of(config["environments"])), "horizon": list(config["horizon"])}
-    evidence = {f"normalized return, last {len(latest)} generations (0 random, 1 PPO)": sum(latest) / len(latest)}
+    evidence = {
+        f"normalized return, last {len(latest)} generation{'s' * (len(latest) > 1)} (0 random, 1 PPO)": sum(latest)
+        / len(latest)
+    }
     if config["rule"] == "numbers":
         found = rule_file.find_objective(config["init"])
         assert found.program is not None

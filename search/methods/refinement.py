@@ -181,7 +181,7 @@ def _parts(config: Refinement, setup: Setup) -> Parts:
         cleanup.callback(executor.close)
         references = references_of(executor, funnel, config.seeds, setup)
         cleanup.pop_all()
-    setup.status(f"{len(rows)} programs on {', '.join(map(task_name, funnel[0]))}")
+    setup.status(f"{len(rows):,} program{'s' * (len(rows) != 1)} on {', '.join(map(task_name, funnel[0]))}")
     strategy = Refiner(
         tuple(row.programs for row in rows),
         tuple((row.run, row.index) for row in rows),

@@ -3,15 +3,18 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from in_process import command, said
 from rich.console import Console
 from rulesmith import load
+from rulesmith.programs import rule_file
 from rulesmith.programs.rule_file import published, published_objectives
-from rulesmith.results.layout import show
+from rulesmith.results.layout import show, table
 from rulesmith.results.listing import listed, listing
-from rulesmith.results.reporting import rule_diff, rule_text
+from rulesmith.results.reporting import environments_table, rule_diff, rule_text, rules_table, runs_table, tasks_table
+from rulesmith.search.store import FILE
 
 
 def test_help_and_lists():
@@ -101,6 +104,7 @@ def test_levels_are_shown_and_written(tmp_path):
         (["level", "nowhere.toml"], "cannot be read"),
         (["level", "dense", "-o", "x.txt"], "a .toml"),
         (["level", "dense", "--png", "/nowhere/x.png"], "cannot be written"),
+        (["level", "dense", "--png", "a.txt"], "a.txt: a picture is a .png"),
         (["discover", "curriculum", "--score", "regrets"], "no score 'regrets'"),
         (["discover", "curriculum", "--levels", "smal"], "did you mean 'small'"),
         (["discover", "curriculum", "--replay.capacity", "3"], "smaller than the number of agents"),
@@ -175,12 +179,67 @@ def test_the_list_says_what_there_is():
     assert listed() == listing(), "write it anew: python -m rulesmith.results.listing"
 
 
+def on_terminal(renderable, width):
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    show(console, renderable)
+    return console.file.getvalue()
+
+
+def lists_of_names():
+    yield rules_table(), [*rule_file.published(), *rule_file.published_objectives()]
+    yield environments_table(), listed()["environments"]
+    yield tasks_table(), listed()["tasks"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_lists_fit_the_terminal_and_break_no_word(width):
+    for rows, names in lists_of_names():
+        text = on_terminal(rows, width)
+        assert max(map(len, text.splitlines())) <= width
+        words = text.split()
+        assert set(names) <= {word.rstrip(":;") for word in words}
+        cells = {word for column in rows.columns for cell in column.cells for word in str(cell).split()}
+        assert cells <= {*words, *(word.rstrip(";") for word in words)}
+
+
+@pytest.mark.parametrize("name", ["ta-lpo-invaders", "lion", "root-momentum", "lpg-es"])
+def test_a_rule_fits_the_terminal(name):
+    text = on_terminal(rule_text(load(name)), 60)
+    code = load(name).program.to_text().splitlines() if name in ("lion", "root-momentum") else []
+    assert max(len(line) for line in text.splitlines() if line not in code) <= 60
+    assert "-1.\n" not in text
+
+
+def test_runs_fit_the_terminal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "another-run-of-mine"):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, FILE).write_bytes(b"damaged")  # a row that says so
+    text = on_terminal(runs_table(Path("runs")), 60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert "runs/another-run-of-mine" in text
+
+
+def test_a_row_that_does_not_fit_is_a_block():
+    rows = table("more than the score", "step time / AdamW's", "sharpness", right=("step time / AdamW's", "sharpness"))
+    rows.add_row("my-own-very-long-name", "1,997,962.25", "-0.46")
+    assert on_terminal(rows, 46) == (
+        "                        step time /           \n"
+        "more than the score         AdamW's  sharpness\n"
+        "my-own-very-long-name  1,997,962.25      -0.46\n"
+    )
+    assert on_terminal(rows, 40) == (
+        "more than the score\nmy-own-very-long-name\n  step time / AdamW's: 1,997,962.25\n  sharpness: -0.46\n"
+    )
+    piped = Console(width=40, file=io.StringIO())
+    show(piped, rows)
+    assert len(piped.file.getvalue().splitlines()) == 3  # of two lines is the head
+
+
 @pytest.mark.parametrize("width", [30, 60])
 def test_a_program_is_shown_whole_at_any_width(width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    show(console, rule_text(load("root-momentum")))
-    show(console, rule_diff(load("adam"), load("root-momentum")))
-    lines = console.file.getvalue().splitlines()
+    shown = rule_text(load("root-momentum")), rule_diff(load("adam"), load("root-momentum"))
+    lines = "".join(on_terminal(each, width) for each in shown).splitlines()
     for name, mark in (("root-momentum", ""), ("root-momentum", "+"), ("adam", "-")):
         for line in (load(name).program if mark == "" else load(name).program.simplified()).to_text().splitlines():
             assert f"{mark}{line}" in lines or f" {line}" in lines

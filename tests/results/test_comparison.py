@@ -405,11 +405,15 @@ def test_lines_go_to_standard_error_and_a_terminal_gets_a_bar(capsys, monkeypatc
     assert told.out == ""
     assert told.err.splitlines() == ["1 to make", "first is 3; 1 of 1 done, none left"]
     monkeypatch.setenv("FORCE_COLOR", "1")  # as rich takes a terminal to be there
+    monkeypatch.setenv("TERM", "dumb")
+    with reporting(jobs, 1, None, "1 to make") as finished:
+        finished(jobs[0], "first is 3")
+    assert capsys.readouterr().err.splitlines() == ["1 to make", "first is 3; 1 of 1 done, none left"]
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     with reporting(jobs, 1, None, "1 to make") as finished:
         time.sleep(0.4)
         finished(jobs[0], "first is 3")
     told = capsys.readouterr().err
-    assert "0 of 1 done, time left not known yet; working on: first" in told
+    assert "0 of 1 done, time left known once one is done; working on: first" in told
     assert "first is 3" in told
