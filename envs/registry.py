@@ -17,7 +17,7 @@ from .gymnax_environments import gymnax_names, make_gymnax
 from .imports import imported
 
 
-class Family(NamedTuple):
+class EnvironmentFamily(NamedTuple):
     """Environments that are made alike.
 
     Attributes:
@@ -36,16 +36,16 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "": Family(gymnax_names, make_gymnax, packages=("gymnax",)),
-    "brax": Family(lambda: BRAX_NAMES, make_brax, {"backend": BRAX_BACKENDS}, ("brax",)),
-    "grid": Family(lambda: GRID_NAMES, make_grid, variant=PUBLIC),
+    "": EnvironmentFamily(gymnax_names, make_gymnax, packages=("gymnax",)),
+    "brax": EnvironmentFamily(lambda: BRAX_NAMES, make_brax, {"backend": BRAX_BACKENDS}, ("brax",)),
+    "grid": EnvironmentFamily(lambda: GRID_NAMES, make_grid, variant=PUBLIC),
 }
 """Families by what comes before their names and a slash."""
 PACKAGES = tuple(package for family in FAMILIES.values() for package in family.packages)
 """All packages that environments come from."""
 
 
-def family_of(name: str) -> tuple[Family, str]:
+def environment_family(name: str) -> tuple[EnvironmentFamily, str]:
     """Return the family that an environment's name is of, and its name there."""
     prefix, slash, rest = name.partition("/")
     return (FAMILIES[prefix], rest) if slash and prefix in FAMILIES else (FAMILIES[""], name)
@@ -79,7 +79,7 @@ def _made(name: str, **options: Any) -> Environment:
     if name.endswith(".toml"):
         _check_options(name, options, {})
         return make_level(name)
-    family, rest = family_of(name)
+    family, rest = environment_family(name)
     if rest.removeprefix(family.variant) not in family.names():
         raise RulesmithError(f"no environment {name!r}{nearest(name, names())}; `rulesmith environments` lists them")
     _check_options(name, options, family.options)

@@ -165,7 +165,7 @@ class Comparison:
         rows = [self.estimate(name) for name in self.contestants]
         index = pd.Index(self.contestants, name="contestant")
         table = pd.DataFrame(rows, index=index).set_axis(["figure", "low", "high"], axis=1)
-        return table[["figure"]] if self.too_few() else table
+        return table.drop(columns=["low", "high"]) if self.too_few() else table
 
     def __repr__(self) -> str:
         tasks = len(self.task_facts())

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ..envs.environment import Environment
 from ..envs.marks import content_hash, hash_of
-from ..envs.registry import family_of, make
+from ..envs.registry import environment_family, make
 from ..meta.drift_learner import DriftSettings
 from ..meta.judging_objectives import (
     CLAIM_KEY,
@@ -365,7 +365,7 @@ def _environment_content(name: str, env: Environment) -> tuple[tuple[str, ...], 
         RulesmithError: it cannot be stepped.
     """
     if _is_shipped(name, env):
-        return family_of(name)[0].packages, (content_hash(env.params),)
+        return environment_family(name)[0].packages, (content_hash(env.params),)
     with explained(f"environment {name} cannot be stepped"):
         return (), (env.mark(),)
 

@@ -10,6 +10,7 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_p
 import random
 import signal
 
+import hypothesis
 import pytest
 from rulesmith import Program
 from rulesmith.programs import ProgramError
@@ -19,6 +20,8 @@ from rulesmith.search.methods.symbolic import WARM_START
 from rulesmith.search.mutation import MUTATIONS, Limits, mutate
 
 cache_compilations()
+hypothesis.settings.register_profile("tests", deadline=None)  # machines are busy
+hypothesis.settings.load_profile("tests")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs; processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

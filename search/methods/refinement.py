@@ -152,7 +152,7 @@ def _check(config: Refinement) -> dict[str, Any]:
         raise RulesmithError("--tasks: name at least one task or set; `rulesmith tasks` lists them")
     rows: list[Finalist] = []
     for directory in config.runs:
-        if not Path(directory).is_dir() and directory in rule_file.published():
+        if not Path(directory).is_dir() and str(directory) in rule_file.published():
             raise RulesmithError(f"{directory} is a rule; refine takes the directories of runs")
         with ProgramStore.open(directory) as store:
             if "tasks" not in store.fact("config"):
