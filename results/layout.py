@@ -20,7 +20,7 @@ _GAP = 2
 """Spaces between columns."""
 
 
-class Rows(Table):
+class FittedTable(Table):
     """A table that breaks no number, no name and no other word, however narrow the terminal is.
 
     Where its lines are too long, text is wrapped between words, and so are the heads of columns. Where that does not
@@ -118,9 +118,9 @@ def _pairs(heads: Sequence[str], cells: Sequence[str], width: int) -> Iterator[l
         yield [line]
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Rows:
+def table(*columns: str, right: Sequence[str] = ()) -> FittedTable:
     """Return an empty table; the columns in `right` are numbers."""
-    return Rows(columns, right)
+    return FittedTable(columns, right)
 
 
 def is_live(console: Console) -> bool:
@@ -202,7 +202,7 @@ def show(console: Console, renderable: Any) -> None:
     console.print(Group(renderable), crop=False)  # a text by itself would lose how its lines are to be broken
 
 
-def facts_table(title: str, facts: Mapping[str, Any]) -> Rows:
+def facts_table(title: str, facts: Mapping[str, Any]) -> FittedTable:
     """Return names and values, a line each."""
     rows = table(title, "")
     for key, value in facts.items():

@@ -14,7 +14,7 @@ Evidence:
     after 120,000 steps (twice its longest training lifetime): 20.26 ± 1.00; tuned PPO 18.65 ± 0.45
     interquartile mean over three MinAtar games, two of them not trained on (0 random, 1 PPO): 1.071 [0.982, 1.194]
     interquartile mean on CartPole-v1 and Acrobot-v1, not trained on: 0.900 [0.744, 1.038]
-    conclusion: better than tuned PPO where it was trained (after 120,000 steps within noise); not better elsewhere
+    conclusion: better than tuned PPO where it was trained (after 120,000 steps within noise); not shown to be better elsewhere
     all returns: results/evidence/invaders-minatar.json and invaders-classic-control.json, with the commands
     looks at these environments: 1
 

@@ -345,7 +345,7 @@ def test_bad_text_is_refused_with_the_line_and_a_sentence(name):
     ("text", "says"),
     [
         ("def update(w, g):\n u = w * g\n", "return is missing"),
-        ("def update(w, g):\n return g, w\n", "it must be the update, and the new value of each state: return update"),
+        ("def update(w, g):\n return g, w\n", "it must be the update alone"),
         ("def update(g, g):\n return g\n", "duplicate argument"),
         ("def step(g):\n return g\n", "must be 'update'"),
         ("x = 1\n", "one function"),

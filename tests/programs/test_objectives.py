@@ -311,7 +311,7 @@ def test_arrays_that_fit_no_architecture_are_refused():
     [
         ("def drift(r, w):\n return r * w", "'w' is no input of a drift"),
         ("def drift(r, a):\n return r * norm(a)", "elementwise functions only"),
-        ("def drift(r, a):\n return r, a", "must be drift"),
+        ("def drift(r, a):\n return r, a", "must be the drift alone"),
         ("def drift(r):\n return r * size", "before it is assigned"),
     ],
 )

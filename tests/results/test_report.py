@@ -121,7 +121,7 @@ def test_the_verdict_of_a_kept_comparison_is_the_runs(runs):
         assert run.standing.figure == before.figure
         assert run.standing.verdict.kind == "better"
         assert "(better)" in repr(run)
-        assert "0.700 [0.600, 0.800] over 1 tasks" in printed(run_text(run.directory))
+        assert "0.700 [0.600, 0.800] over 1 task" in printed(run_text(run.directory))
     finally:
         (run.directory / "comparison.json").unlink()
     assert run.standing == before
