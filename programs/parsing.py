@@ -398,11 +398,9 @@ class _Flattener:
         if len(values) != 1 + len(states):
             expected = ", ".join([self.dialect.function, *(slot.name for slot in states)])
             count = f"{len(values)} value{'s' if len(values) > 1 else ''}"
-            more = (
-                f", and the new value of each state: return {expected}" if states else " alone, since it has no state"
-            )
-            wanted = f"the {self.dialect.function}{more}"
-            message = f"the return has {count}; it must be {wanted}{self.read_as_states(states)}"
+            more = f", and the new value of each state: return {expected}" if states else " alone: it has no state"
+            message = f"the return has {count}; it must be the {self.dialect.function}{more}"
+            message += self.read_as_states(states)
             raise ProgramError(message, node.lineno)
         returns = tuple(self.operand(value) for value in values)
         shapes = self.shapes(states)
