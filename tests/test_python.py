@@ -209,6 +209,7 @@ def command(*words, cwd):
     return subprocess.run([RULESMITH, *words], capture_output=True, text=True, cwd=cwd, env={**os.environ})
 
 
+@pytest.mark.slow
 def test_the_same_command_with_resume_goes_on(tmp_path, monkeypatch):
     words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--population", "8", "--batch", "6", "--seeds", "1"]
     words += ["--out", "mine", "--workers", "1", "--preset", "demo"]

@@ -45,6 +45,7 @@ def parts(agents=4, chunk=4, lifetimes=(40, 40), **settings):
     return meta, born, drawn
 
 
+@pytest.mark.slow
 def test_the_chunk_changes_nothing_but_memory():
     results = []
     for chunk in (1, 2, 4):

@@ -303,6 +303,7 @@ def tiny_task():
     return Task("line", "line", lambda: Splits(*parts), Line(), lambda y, t: (y - t) ** 2, steps=60, batch_size=16)
 
 
+@pytest.mark.slow
 def test_live_objects_are_judged_in_workers_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(verdicts, "cache_folder", lambda name: tmp_path)
     monkeypatch.setattr(verdicts, "cache_path", lambda name: tmp_path)

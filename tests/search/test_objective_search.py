@@ -148,6 +148,7 @@ def test_a_life_does_not_depend_on_the_devices_or_its_company():
     np.testing.assert_array_equal(run(candidates, few).final, finals[2].final[4:7])
 
 
+@pytest.mark.slow
 def test_eight_devices_too(tmp_path):
     code = (
         "import os, sys; os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=8'\n"
@@ -212,6 +213,7 @@ def test_a_run_is_a_function_of_its_config_whatever_stops_it(tmp_path):
     assert len(json.loads(whole(tmp_path / "a"))["curve"]) == 5
 
 
+@pytest.mark.slow
 def test_pairwise_runs_and_lpg_and_several_environments(tmp_path):
     config = replace(
         TINY,

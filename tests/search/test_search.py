@@ -151,6 +151,7 @@ def count_tanh(job):
     return Score(1 / (1 + job[1].count("tanh(") + job[1].count("exp(")))
 
 
+@pytest.mark.slow
 def test_evolution_beats_random_search_on_a_function_it_can_climb(tmp_path):
     best = {
         strategy: json.loads(search(tmp_path / strategy, 1500, Here(lambda: count_tanh), strategy))["hall_of_fame"][0][
@@ -247,7 +248,7 @@ def shown(directory):
 
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
-    words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--programs", "350", "--preset", "demo"]
+    words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--programs", "200", "--preset", "demo"]
     whole = command(*words, "--out", str(tmp_path / "the whole"), "--workers", "1")
     log, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, log
@@ -257,7 +258,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
     resume = []
     for stop in (signal.SIGKILL, signal.SIGINT):
         process = command(
-            *words[:2], "--programs", "350", *resume, "--out", str(tmp_path / "cut"), *(() if resume else words[2:4])
+            *words[:2], "--programs", "200", *resume, "--out", str(tmp_path / "cut"), *(() if resume else words[2:4])
         )
         deadline = time.monotonic() + 120
         begun = _programs(tmp_path / "cut")
@@ -270,7 +271,7 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
         assert time.monotonic() - sent < 10
         assert process.returncode == (130 if stop == signal.SIGINT else -stop)
         resume = ["--resume"]
-    last = command("discover", "symbolic", "--programs", "350", "--resume", "--out", str(tmp_path / "cut"))
+    last = command("discover", "symbolic", "--programs", "200", "--resume", "--out", str(tmp_path / "cut"))
     log, _ = last.communicate(timeout=300)
     assert last.returncode == 0, log
     assert shown(tmp_path / "cut") == shown(tmp_path / "the whole")
