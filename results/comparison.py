@@ -192,8 +192,8 @@ class Comparison:
 def too_few(has: Mapping[str, int]) -> str:
     """Return what of tasks, seeds and settings is too few for a claim, in words; empty if nothing is."""
     told = {"tasks": "tasks that tell"}
-    few = {told.get(what, what): (has[what], least) for what, least in NEEDED.items() if has[what] < least}
-    return ", ".join(f"{number} of {least} {what}" for what, (number, least) in few.items())
+    few = [what for what, least in NEEDED.items() if has[what] < least]
+    return ", ".join(f"{has[what]} of {NEEDED[what]} {told.get(what, what)}" for what in few)
 
 
 def change_words(estimate: Estimate) -> str:

@@ -327,7 +327,7 @@ def check_numbers(config: Any, where: str = "") -> None:
             if not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
                 right = "a number that is not below 0" if zero else "a number above 0"
                 raise RulesmithError(f"{name} is {value:g}; it must be {right}")
-        elif isinstance(value, str) and str(each.type).startswith(("tuple", "Environments", "Runs", "Tasks")):
+        elif isinstance(value, str) and isinstance(each.default, tuple):
             raise RulesmithError(f"{name} is one string; give a tuple, ({value!r},)")
         elif is_dataclass(value) and not hasattr(value, "mark"):  # a part of the config, not a user's own object
             check_numbers(value, f"{name}.")

@@ -155,7 +155,7 @@ def _check(config: Refinement) -> dict[str, Any]:
         if not Path(directory).is_dir() and str(directory) in rule_file.published():
             raise RulesmithError(f"{directory} is a rule; refine takes the directories of runs")
         with ProgramStore.open(directory) as store:
-            if "tasks" not in store.fact("config"):
+            if not {"tasks", "strategy"} <= store.fact("config").keys():  # a refinement has tasks, and no strategy
                 raise RulesmithError(f"{directory} is not a search for an optimizer, such as `discover symbolic`")
             rows += finalists_of(store, config.finalists)
     return {"finalists": [_plain(row) for row in rows]}

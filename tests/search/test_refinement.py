@@ -108,6 +108,8 @@ def test_a_run_is_refined_to_a_rule(run, tmp_path):
     first, tuned, _ = result.fitness
     assert tuned <= first == result.finalists[0].rounds[-1]
     assert result.programs.statements <= result.finalists[0].programs.statements
+    with pytest.raises(RulesmithError, match="is not a search for an optimizer"):
+        discover(METHOD, small(tmp_path / "ref"), tmp_path / "twice", resources=Workers(2))
     rule = load(tmp_path / "ref")
     path = tmp_path / "tiny.toml"
     rule_file.write_text(path, rule_file.dumps(rule))
