@@ -60,14 +60,11 @@ def _run(words: list[str]) -> int:
 
 
 def _tell(line: str, errors: TextIO) -> None:
-    """Print a line: on a terminal wrapped between words, elsewhere whole."""
-    if errors.isatty():
-        from rich.console import Console
+    from rich.console import Console
 
-        from .results.layout import between_words
+    from .results.layout import say
 
-        line = between_words(line, Console(stderr=True).width)
-    print(line, file=errors)
+    say(Console(file=errors), line)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import warnings
 from .errors import ProgramError, nearest
 from .folding import ELEMENTWISE, fits, fold, overflows
 from .program import Operand, Program, Slot, Statement, call_node, literal_node, number_temporaries, shapes_after
+from .quantities import counted
 from .vocabulary import DIALECTS, ELSEWHERE, FUNCTIONS, KEPT, NUMBERS, SHAPES, SIZES, Shape
 
 MAX_BYTES = 20_000
@@ -397,9 +398,8 @@ class _Flattener:
         values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         if len(values) != 1 + len(states):
             expected = ", ".join([self.dialect.function, *(slot.name for slot in states)])
-            count = f"{len(values)} value{'s' if len(values) > 1 else ''}"
             more = f", and the new value of each state: return {expected}" if states else " alone: it has no state"
-            message = f"the return has {count}; it must be the {self.dialect.function}{more}"
+            message = f"the return has {counted(len(values), 'value')}; it must be the {self.dialect.function}{more}"
             message += self.read_as_states(states)
             raise ProgramError(message, node.lineno)
         returns = tuple(self.operand(value) for value in values)

@@ -18,9 +18,9 @@ import numpy as np
 from ..envs.tasks import tasks
 from ..meta.judging_optimizers import BASIN
 from ..programs import rule_file
+from ..programs.quantities import counted
 from ..programs.rule import START, Rule
-from .comparison import setting_words
-from .layout import counted
+from .layout import rate_words
 from .statistics import Estimate
 
 LOOKS = {"held-out": 1}
@@ -49,11 +49,11 @@ def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
     base = [row for row in found["rules"][found["baseline"]]["tasks"] if row["task"] in found["claimed"]]
     ratios = _ratios(rows, base)
     worst = int(np.argmax(ratios))
-    rates = list(judged["best_learning_rates"].values())
+    by_size = judged["best_learning_rates"]
     batches = sorted({task.batch_size for task in shipped})
     facts = {
-        START: float(f"{rates[-1]:.2g}"),
-        "best learning rates by size": setting_words(judged["best_learning_rates"]),
+        START: float(rate_words([*by_size.values()][-1])),
+        "best learning rates by size": ", ".join(f"{size} {rate_words(rate)}" for size, rate in by_size.items()),
         "learning rates within 5% of the best": _working(rows),
         "other settings, medians": _others(rows),
         "loss / tuned AdamW's": _words(judged["interquartile_mean"], pilot),

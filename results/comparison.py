@@ -24,6 +24,7 @@ import numpy as np
 from ..meta.judging import Kept
 from ..programs import RulesmithError
 from ..programs.objective import Objective
+from ..programs.quantities import counted
 from ..programs.rule import Rule
 from ..search.numerics import standard_numerics
 from . import verdicts as cache
@@ -168,9 +169,8 @@ class Comparison:
         return table.drop(columns=["low", "high"]) if self.too_few() else table
 
     def __repr__(self) -> str:
-        tasks = len(self.task_facts())
         figures = ", ".join(f"{name} {self.words(self.estimate(name))}" for name in self.contestants)
-        return f"<Comparison on {tasks} task{'s' if tasks > 1 else ''}, {self.figure}: {figures}>"
+        return f"<Comparison on {counted(len(self.task_facts()), 'task')}, {self.figure}: {figures}>"
 
     def __rich__(self) -> Group:
         from .comparison_text import comparison_text

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from ..programs.quantities import counted
 from .layout import is_live, say
 
 SILENCE = 9.0
@@ -105,8 +106,7 @@ def _left(seconds: float | None) -> str:
     if seconds < 60:
         return "less than a minute left" if seconds else "none left"
     if seconds < 5400:
-        minutes = round(seconds / 60)
-        return f"about {minutes} minute{'s' if minutes > 1 else ''} left"
+        return f"about {counted(round(seconds / 60), 'minute')} left"
     return f"about {seconds / 3600:.1f} hours left"
 
 

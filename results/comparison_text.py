@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ..programs.quantities import counted
 from .comparison import Comparison, result_words
-from .layout import careful, counted, table
+from .layout import careful, table
 from .objective_comparison import LEAD, ObjectiveComparison
 from .optimizer_comparison import PROFILE, OptimizerComparison
 

@@ -10,9 +10,10 @@ from rich.live import Live
 from rich.text import Text
 
 from ..programs import RulesmithError
+from ..programs.quantities import duration
 from ..search.runs import open_store
 from ..search.store import is_running
-from .layout import duration, is_live, say, show
+from .layout import is_live, say, show
 from .views import run_text, standing_of, view_of
 
 _EVERY = 2.0

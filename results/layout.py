@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -149,27 +148,6 @@ def careful(text: str) -> Text:
     return Text(f"careful: {text}", style="bold red")
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return how many there are of something.
-
-    >>> counted(1, "program"), counted(2000, "life", "lives")
-    ('1 program', '2,000 lives')
-    """
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, in the unit that suits it.
-
-    >>> duration(95), duration(7300)
-    ('1.6 minutes', '2.0 hours')
-    """
-    for unit, size in (("days", 2 * 86400), ("hours", 5400), ("minutes", 90)):
-        if seconds >= size:
-            return f"{seconds / {'days': 86400, 'hours': 3600, 'minutes': 60}[unit]:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
 def export_step(run: str, module: str, function: str = "", rate: Any = None) -> tuple[str, str]:
     """Return the command that exports a run's rule to a module, and how it is used, with the rate that worked."""
     use = ""
@@ -224,13 +202,9 @@ def fact_words(value: Any, name: str = "") -> str:
 
     >>> fact_words({"up to 5k weights": 0.0772995}, "best_learning_rates")
     'up to 5k weights: 0.077'
-    >>> fact_words("up to 5k weights 0.0772995, 5k to 50k 0.00956427", "best learning rates by size")
-    'up to 5k weights 0.077, 5k to 50k 0.0096'
     """
     rate = "learning rate" in name.replace("_", " ")
     match value:
-        case str() if rate:  # such as "up to 5k weights 0.0772995, 5k to 50k 0.00956427"
-            return re.sub(r"\b\d+\.\d+(e-?\d+)?\b", lambda number: rate_words(float(number[0])), value)
         case float():
             return rate_words(value) if rate else f"{value:.4f}"
         case Mapping():

@@ -14,10 +14,10 @@ from ..envs.gridworld.optimal import optimal_return, solvable
 from ..envs.registry import make
 from ..programs import RulesmithError, rule_file
 from ..programs.errors import nearest
+from ..programs.quantities import counted
 from ..search.numerics import computing
 from ..search.runs import open_store
 from ..search.store import FILE
-from .layout import counted
 
 _COLOURS = {pictures.WALL: "bright_black", pictures.START: "bold blue", pictures.FREE: "dim"}
 

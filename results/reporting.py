@@ -14,10 +14,11 @@ from ..programs import Program, RulesmithError, rule_file
 from ..programs.analysis import summarize
 from ..programs.errors import nearest
 from ..programs.objective import Objective
+from ..programs.quantities import duration
 from ..programs.rule import START, Rule
 from ..search.runs import open_store
 from ..search.store import FILE
-from .layout import code, duration, facts_table, rate_words, table
+from .layout import code, facts_table, rate_words, table
 from .listing import listed
 from .objective_reporting import objective_json, objective_text
 

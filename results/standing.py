@@ -18,8 +18,8 @@ from typing import Any
 from ..programs import RulesmithError, rule_file
 from ..programs.objective import Objective
 from ..programs.parts import Programs
+from ..programs.quantities import counted
 from ..programs.rule import Rule
-from .layout import counted
 
 COMPARISON = "comparison.json"
 """The file in a run's directory that holds the latest comparison of its rule."""

@@ -11,14 +11,15 @@ from typing import Any
 from ...programs import RulesmithError, rule_file
 from ...programs.objective import Objective
 from ...programs.parts import Programs
+from ...programs.quantities import duration
 from ...programs.rule import START, Rule
 from ...search.method import Method
 from ...search.runs import load, open_store
 from ...search.store import holds_run, state_of
 from ..comparison import renamed
-from ..layout import duration, fact_words, rate_words
-from ..standing import NOTHING, UNKNOWN, WORSE, Conclusion, Standing, rule_mark, verdict_of
-from ..views import comparison_of, resume_words, standing_of, tasks_of, view_of
+from ..layout import fact_words, rate_words
+from ..standing import UNKNOWN, Conclusion, Standing, rule_mark, verdict_of
+from ..views import comparison_of, next_steps, standing_of, tasks_of, view_of
 from . import plots
 from .comparisons import comparison_sections, side_by_side
 from .document import Commands, Grid, Listing, Part, Report, Section
@@ -115,7 +116,7 @@ def _of_run(method: Method[Any], store: Any, given: dict[str, Any] | None, follo
     sections = [*findings.sections]
     sections += measured_sections(known_measures(store.directory, rule_mark(rule)))
     sections += comparison_sections(found, name) if found else []
-    sections.append(_next_and_facts(method, store, standing.verdict.kind, found is not None))
+    sections.append(_next_and_facts(method, store, found is not None))
     return Report(
         title=f"{store.directory.name}: {rule.name}",
         kind=findings.kind,
@@ -154,13 +155,9 @@ def _equations(rule: Rule | Objective) -> str:
     return "" if isinstance(rule, Objective) and rule.program is None else rule.to_latex()
 
 
-def _next_and_facts(method: Method[Any], store: Any, verdict: str, compared: bool) -> Section:
+def _next_and_facts(method: Method[Any], store: Any, compared: bool) -> Section:
     run, config = shlex.quote(str(store.directory)), store.fact("config")
-    steps = [step for step in view_of(method).next_steps(store) if step[0] != f"rulesmith report {run}"]  # this page
-    ends = method.name in ("refinement", "distillation") or state_of(store) == "running"
-    if verdict in (WORSE, NOTHING) and not ends:
-        longer = f"rulesmith {resume_words(method, store)} --minutes 60"
-        steps = [(longer, "searches longer first: what was found is not good enough yet to refine or to use"), *steps]
+    steps = [step for step in next_steps(method, store) if step[0] != f"rulesmith report {run}"]  # this page
     rows = [(key, _plain(value)) for key, value in config.items()]
     rows += [(key, str(store.fact(key))) for key in ("started", "python")]
     rows += [(key, value) for key, value in (store.fact("versions") or {}).items()]

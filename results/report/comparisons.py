@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...programs.quantities import counted
 from ..comparison import result_words, setting_words
-from ..layout import counted, rate_words
+from ..layout import rate_words
 from ..optimizer_comparison import MOST_NOISE
 from ..statistics import Estimate
 from . import plots

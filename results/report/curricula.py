@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...envs.gridworld import Level, pictures
+from ...programs.quantities import counted
 from ...search.level_store import LevelStore, LifeRow
 from ...search.runs import method_named
-from ..layout import counted
 from ..level_regrets import correlations, exact_regrets, replays
 from ..signs_of_life import dead_parts, signs_in
 from ..views import Course, Findings, history, levels, tasks_of

@@ -13,10 +13,11 @@ from rich.console import Group
 from rich.text import Text
 
 from ...envs.tasks import SETS
+from ...programs.quantities import duration
 from ...search.config_codec import names_of
 from ...search.runs import open_store
 from ...search.store import state_of
-from ..layout import duration, next_steps_text
+from ..layout import next_steps_text
 from ..standing import COMPARISON, NOTHING, WORSE, Figure, Standing, kept_comparison, rule_mark, standing
 
 if TYPE_CHECKING:
@@ -134,12 +135,24 @@ def standing_text(method: Method[Any], store: Any) -> Group:
     return Group(*lines)
 
 
+def next_steps(method: Method[Any], store: Any) -> list[tuple[str, str]]:
+    """Return what to do next with a run: commands, each with what it does."""
+    if not store.begun():
+        return []
+    steps, state = view_of(method).next_steps(store), state_of(store)
+    going_on = f"rulesmith {resume_words(method, store)}"
+    if state not in ("done", "running"):
+        return [(going_on, "goes on where it stopped"), *steps]
+    bad = standing_of(method, store).verdict.kind in (WORSE, NOTHING)
+    if bad and state == "done" and method.presets["demo"].minutes is not None:
+        longer = "searches longer first: what was found is not good enough yet to use"
+        return [(f"{going_on} --minutes 60", longer), *steps]
+    return steps
+
+
 def next_text(method: Method[Any], store: Any) -> Group:
     """Return what to do next with a run, for the terminal."""
-    steps = view_of(method).next_steps(store) if store.begun() else []
-    if state_of(store) not in ("done", "running") and store.begun():
-        steps = [(f"rulesmith {resume_words(method, store)}", "goes on where it stopped"), *steps]
-    return next_steps_text(steps)
+    return next_steps_text(next_steps(method, store))
 
 
 def ending(directory: Path) -> Group:

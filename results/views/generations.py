@@ -15,13 +15,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ...programs.quantities import counted
 from ...search.array_store import ArrayStore
 from ...search.engine import Record
 from ...search.methods.objective import LATEST
 from ...search.problems.return_scale import ReturnScale
 from ...search.runs import method_named
 from ..display import Display, sparkline
-from ..layout import careful, counted, export_step, show, table
+from ..layout import careful, export_step, show, table
 from ..objective_reporting import objective_text
 from ..signs_of_life import LIFE_SIGNS, dead_parts, signs_in
 from ..standing import Figure

@@ -13,12 +13,13 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from ...programs.quantities import counted
 from ...search.curricula.scores import score_named
 from ...search.engine import Record
 from ...search.level_store import LevelStore
 from ...search.runs import method_named
 from ..display import Display, sparkline
-from ..layout import careful, counted, export_step, show, table
+from ..layout import careful, export_step, show, table
 from ..level_regrets import COMPARED, correlations
 from ..level_reporting import level_text
 from ..objective_reporting import objective_text

@@ -18,6 +18,7 @@ from rich.text import Text
 from ...programs import Program
 from ...programs.parts import Programs
 from ...programs.program import Operand
+from ...programs.quantities import counted
 from ...programs.rule import START
 from ...search.archive import Entry, merge
 from ...search.engine import Record
@@ -26,7 +27,7 @@ from ...search.program_store import ProgramStore
 from ...search.runs import method_named
 from ...search.store import infinite
 from ..display import Display
-from ..layout import careful, code, counted, export_step, show, table
+from ..layout import careful, code, export_step, show, table
 from ..reporting import rule_text
 from ..selection_text import overfitting_of
 from ..standing import Figure

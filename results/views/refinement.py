@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from ...programs.quantities import counted
 from ...programs.rule import START
 from ...search.config_codec import names_of
 from ...search.engine import Record
@@ -19,7 +20,7 @@ from ...search.program_store import ProgramStore
 from ...search.runs import method_named
 from ...search.strategies.refining import PHASES, Refining
 from ..display import Display
-from ..layout import code, counted, export_step, show, table
+from ..layout import code, export_step, show, table
 from ..selection_text import overfitting_of
 from ..standing import Figure
 from . import Findings, Rows, View, tasks_of

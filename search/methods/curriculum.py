@@ -17,6 +17,7 @@ from ...meta.meta_settings import MetaSettings
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest, unknown
 from ...programs.objective import Objective
+from ...programs.quantities import counted
 from ..config_codec import names_of
 from ..curricula.level_buffer import LevelBuffer, ReplaySettings
 from ..curricula.scores import LevelScore, every_figure, score_named
@@ -302,7 +303,7 @@ def _parts(config: CurriculumSearch, setup: Setup) -> Parts:
     if held_out := setup.fact("held_out"):
         setup.status(words.format(**held_out))
     count = len(jax.devices())
-    setup.status(f"compiling agents' lives under {config.rule}, on {count} device{'s' * (count > 1)}")
+    setup.status(f"compiling agents' lives under {config.rule}, on {counted(count, 'device')}")
     return Parts(parts.strategy, parts.curriculum, parts.problem, arrays_of=parts.strategy.mean)
 
 

@@ -15,6 +15,7 @@ from ...meta.meta_settings import MetaSettings
 from ...programs import RulesmithError, rule_file
 from ...programs.errors import nearest
 from ...programs.objective import Objective
+from ...programs.quantities import counted
 from ..array_store import ArrayStore
 from ..config_codec import names_of
 from ..curricula.lifetimes import UniformLifetimes
@@ -252,7 +253,7 @@ def _parts(config: ObjectiveSearch, setup: Setup) -> Parts:
     scales = scales_of(environments, setup, *measured)
     problem, curriculum = _problem(config, environments, scales, horizons)
     count = len(jax.devices())
-    setup.status(f"compiling whole lifetimes under {config.rule}, on {count} device{'s' * (count > 1)}")
+    setup.status(f"compiling whole lifetimes under {config.rule}, on {counted(count, 'device')}")
     return Parts(strategy, curriculum, problem, arrays_of=strategy.mean)
 
 
@@ -263,8 +264,7 @@ def _rule(store: ArrayStore) -> Objective:
     provenance |= {"seed": config["seed"], "generations": step}
     provenance |= {"environments": list(names_of(config["environments"])), "horizon": list(config["horizon"])}
     evidence = {
-        f"normalized return, last {len(latest)} generation{'s' * (len(latest) > 1)} (0 random, 1 PPO)": sum(latest)
-        / len(latest)
+        f"normalized return, last {counted(len(latest), 'generation')} (0 random, 1 PPO)": sum(latest) / len(latest)
     }
     if config["rule"] == "numbers":
         found = rule_file.find_objective(config["init"])

@@ -20,6 +20,7 @@ import numpy as np
 from ...envs.tasks import Task, task_name
 from ...programs import Program, RulesmithError, rule_file
 from ...programs.parts import Programs
+from ...programs.quantities import counted
 from ...programs.rule import Rule
 from ..config_codec import names_of
 from ..curricula.fixed import Fixed
@@ -181,7 +182,7 @@ def _parts(config: Refinement, setup: Setup) -> Parts:
         cleanup.callback(executor.close)
         references = references_of(executor, funnel, config.seeds, setup)
         cleanup.pop_all()
-    setup.status(f"{len(rows):,} program{'s' * (len(rows) != 1)} on {', '.join(map(task_name, funnel[0]))}")
+    setup.status(f"{counted(len(rows), 'program')} on {', '.join(map(task_name, funnel[0]))}")
     strategy = Refiner(
         tuple(row.programs for row in rows),
         tuple((row.run, row.index) for row in rows),

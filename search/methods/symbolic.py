@@ -13,6 +13,7 @@ from ...envs.tasks import find, task_name
 from ...programs import Program, RulesmithError, rule_file
 from ...programs.fingerprint import examine_all
 from ...programs.parts import Programs
+from ...programs.quantities import counted
 from ...programs.rule import Rule
 from ..curricula.halving import Halving
 from ..curricula.task_order import TaskOrder
@@ -176,8 +177,8 @@ def _parts(config: Symbolic, setup: Setup) -> Parts:
     executor = executor_for(one, together, config.memory, setup.resources)
     with ExitStack() as cleanup:
         cleanup.callback(executor.close)
-        many = "s" if executor.workers > 1 else ""
-        setup.status(f"starting {executor.workers} worker{many}, compiling the tasks and measuring tuned AdamW on them")
+        workers = counted(executor.workers, "worker")
+        setup.status(f"starting {workers}, compiling the tasks and measuring tuned AdamW on them")
         kept = setup.fact("reference")
         reference = AdamWReference(**kept) if kept else measure_adamw(executor, curriculum.tasks, start)
         setup.keep("reference", asdict(reference))

@@ -21,8 +21,8 @@ from rulesmith.meta.frozen_clock import frozen
 from rulesmith.meta.training import Trainer
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.programs.rule import START
-from rulesmith.results import following
-from rulesmith.results.report import building, writing
+from rulesmith.results import following, views
+from rulesmith.results.report import writing
 from rulesmith.results.report.building import report_of
 from rulesmith.results.report.comparisons import comparison_sections
 from rulesmith.results.report.document import Commands, Grid, Plot
@@ -36,6 +36,7 @@ from rulesmith.results.reporting import runs_table
 from rulesmith.results.standing import UNKNOWN, WORSE, Conclusion, Standing, keep_comparison, rule_mark
 from rulesmith.results.views import run_text
 from rulesmith.search.method import Devices, discover
+from rulesmith.search.runs import open_store
 from rulesmith.search.store import Store
 from small_runs import SMALL_RUNS
 
@@ -229,15 +230,18 @@ def next_commands(report):
 
 def test_a_report_advises_no_report_and_a_longer_search_where_the_rule_is_worse(runs, monkeypatch):
     run = runs["symbolic"]
-    monkeypatch.setattr(building, "standing_of", lambda *_: Standing(None, Conclusion(UNKNOWN, "Who knows.")))
+    monkeypatch.setattr(views, "standing_of", lambda *_: Standing(None, Conclusion(UNKNOWN, "Who knows.")))
     known = next_commands(report_of(run))
     assert f"rulesmith report {run}" not in known
     assert known[0].startswith(f"rulesmith refine {run}")
-    monkeypatch.setattr(building, "standing_of", lambda *_: Standing(None, Conclusion(WORSE, "It is worse.")))
+    monkeypatch.setattr(views, "standing_of", lambda *_: Standing(None, Conclusion(WORSE, "It is worse.")))
     assert next_commands(report_of(run)) == [
         f"rulesmith discover symbolic --out {run} --resume --minutes 60",
         *known,
     ]
+    method, store = open_store(run)
+    with store:
+        assert next(command for command, _ in views.next_steps(method, store)) == next_commands(report_of(run))[0]
 
 
 def test_statements_are_spelled_out_and_a_huge_value_does_not_squeeze_the_others():
