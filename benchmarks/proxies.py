@@ -17,6 +17,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -28,7 +29,7 @@ from rulesmith import Task, load
 from rulesmith.envs.tasks import tasks
 from rulesmith.meta.fitness import SHORT_PART
 from rulesmith.meta.training import Trainer
-from rulesmith.programs import ProgramError, rule_file
+from rulesmith.programs import Program, ProgramError, rule_file
 from rulesmith.programs.parts import Programs
 from rulesmith.programs.rule import Rule
 from rulesmith.results.layout import table
@@ -45,6 +46,13 @@ LATER = (2, 3)
 """The truth's."""
 RESCALED = (0.1, 10.0)
 """Range of the factors of leaves where weights are rescaled."""
+SHORTEST = 1 / 8
+"""The shortest of the lengths that are drawn, as a part of the whole."""
+FORMS = ("whole", "short", "rescaled", "directions", "fan-in", "lengths")
+"""How a training differs from a whole one by the rule itself: a part of its length; weights rescaled by leaf; each
+leaf's update scaled to unit root mean square, before the learning rate; divided by the leaf's fan-in; of a length
+drawn log-uniformly for each seed. The truth is known of the first two only."""
+FORMULAS = {"directions": "lr * (found / maximum(rms(found), 1e-30))", "fan-in": "found / cols"}
 WORST = 1.0
 """The largest logarithm of a relative loss; a diverged rule counts as that."""
 KNOWN = (
@@ -103,6 +111,25 @@ def rescaled(task):
     )
 
 
+def with_update(rule, formula):
+    """Return a rule whose update is a formula of what it was, `found`."""
+
+    def change(program):
+        program = replace(program, inputs=tuple(dict.fromkeys((*program.inputs, "lr"))))
+        body, _, returned = program.to_flat_text().rstrip().rpartition("return ")
+        update, *states = returned.split(", ")
+        indent = body[body.rindex("\n") :]
+        return Program.parse(f"{body}found = {update}{indent}return {', '.join([formula, *states])}")
+
+    return Rule(rule.name, dict(Programs.of(rule.programs).mapped(change).parts))
+
+
+def drawn_lengths(steps, seeds):
+    """Return the seeds with the lengths of their trainings: (length, seeds) pairs."""
+    parts = [SHORTEST ** np.random.default_rng(seed).uniform() for seed in seeds]
+    return [(max(1, round(steps * part)), [seed]) for seed, part in zip(seeds, parts)]
+
+
 def on_cpu():
     """Tell whether JAX computes on a CPU."""
     return jax.default_backend() == "cpu"
@@ -119,26 +146,28 @@ def measure(family: Positional[str], out: Path, sizes: tuple[str, ...] = SIZES) 
     kept = json.loads(out.read_text()) if out.exists() else []
     known = {(row["rule"], row["task"], row["form"]) for row in kept}
     for size in sizes:
-        task = tasks()[f"{family}-{size}"]
-        for form in ("whole", "short") if size == SIZES[-1] else ("whole", "short", "rescaled"):
+        task, last = tasks()[f"{family}-{size}"], size == SIZES[-1]
+        for form in FORMS[:2] if last else FORMS:
             trainer = Trainer(rescaled(task) if form == "rescaled" else task, runs=len(SCALES) * (1 if on_cpu() else 4))
-            steps = max(1, task.steps // SHORT_PART) if form == "short" else task.steps
-            seeds = {"whole": SEEDS + LATER if size == SIZES[-1] else SEEDS, "short": SEEDS[:1], "rescaled": SEEDS}[
-                form
-            ]
+            seeds = SEEDS[:1] if form == "short" else SEEDS + LATER if last else SEEDS
+            length = max(1, task.steps // SHORT_PART) if form == "short" else task.steps
+            trainings = drawn_lengths(task.steps, seeds) if form == "lengths" else [(length, seeds)]
             for name, rule in rules().items():
                 if (name, task.name, form) in known:
                     continue
+                trained = with_update(rule, FORMULAS[form]) if form in FORMULAS else rule
                 began = time.perf_counter()
                 try:
-                    losses = trainer.losses(
-                        rule, SCALES, seeds, relative=True, steps=steps, interpreted=size != SIZES[-1]
-                    )
+                    losses = [
+                        trainer.losses(trained, SCALES, some, relative=True, steps=steps, interpreted=not last)
+                        for steps, some in trainings
+                    ]
                 except ProgramError as error:
                     print(f"{name}: {error}", file=sys.stderr)
                     continue
                 seconds = (time.perf_counter() - began) / len(seeds)
                 kept.append({"rule": name, "task": task.name, "form": form, "seconds": seconds})
+                losses = np.concatenate(losses, axis=1)
                 kept[-1]["losses"] = np.where(np.isfinite(losses), losses, -1.0).round(6).tolist()
                 print(f"{task.name} {form} {name}: {seconds:.1f} s a seed", file=sys.stderr, flush=True)
                 rule_file.write_text(out, json.dumps(kept))
@@ -180,8 +209,8 @@ class Losses:
 def proxies():
     """Return for each proxy its parts: (weight, size, form, seeds)."""
     found = {}
-    for size, form, seeds in itertools.product(SIZES[:2], ("short", "whole", "rescaled"), (SEEDS[:1], SEEDS)):
-        if form != "short" or len(seeds) == 1:
+    for size, form, seeds in itertools.product(SIZES[:2], FORMS, (SEEDS[:1], SEEDS)):
+        if len(seeds) == 1 or form != "short":
             found[f"{size}, {form}, {len(seeds)} seed{'s' * (len(seeds) > 1)}"] = [(1.0, size, form, seeds)]
     two = SEEDS
     found["200k, short, 1 seed"] = [(1.0, "200k", "short", SEEDS[:1])]
