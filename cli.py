@@ -294,13 +294,13 @@ def _warn_of(rule: str) -> None:
     from .search.store import holds_run
 
     if holds_run(Path(rule)):
-        from .results.standing import NOTHING, WORSE
+        from .results.standing import BAD
         from .results.views import standing_of
 
         method, store = open_store(Path(rule))
         with store:
             verdict = standing_of(method, store).verdict
-        if verdict.kind in (NOTHING, WORSE):
+        if verdict.kind in BAD:
             print(f"careful: {verdict.sentence}", file=sys.stderr)
 
 

@@ -31,6 +31,7 @@ from rulesmith.meta.fitness import SHORT_PART
 from rulesmith.meta.training import Trainer
 from rulesmith.programs import Program, ProgramError, rule_file
 from rulesmith.programs.parts import Programs
+from rulesmith.programs.quantities import counted
 from rulesmith.programs.rule import Rule
 from rulesmith.results.layout import table
 from rulesmith.search.mutation import inlined
@@ -50,9 +51,10 @@ SHORTEST = 1 / 8
 """The shortest of the lengths that are drawn, as a part of the whole."""
 FORMS = ("whole", "short", "rescaled", "directions", "fan-in", "lengths")
 """How a training differs from a whole one by the rule itself: a part of its length; weights rescaled by leaf; each
-leaf's update scaled to unit root mean square, before the learning rate; divided by the leaf's fan-in; of a length
-drawn log-uniformly for each seed. The truth is known of the first two only."""
+leaf's update scaled to unit root mean square, before the learning rate; divided by the leaf's fan-in; a length that is
+drawn log-uniformly for each seed. At the largest size there are the first two only."""
 FORMULAS = {"directions": "lr * (found / maximum(rms(found), 1e-30))", "fan-in": "found / cols"}
+"""What becomes of an update, `found`, in some forms."""
 WORST = 1.0
 """The largest logarithm of a relative loss; a diverged rule counts as that."""
 KNOWN = (
@@ -211,7 +213,7 @@ def proxies():
     found = {}
     for size, form, seeds in itertools.product(SIZES[:2], FORMS, (SEEDS[:1], SEEDS)):
         if len(seeds) == 1 or form != "short":
-            found[f"{size}, {form}, {len(seeds)} seed{'s' * (len(seeds) > 1)}"] = [(1.0, size, form, seeds)]
+            found[f"{size}, {form}, {counted(len(seeds), 'seed')}"] = [(1.0, size, form, seeds)]
     two = SEEDS
     found["200k, short, 1 seed"] = [(1.0, "200k", "short", SEEDS[:1])]
     found["2k and 20k, whole, 2 seeds"] = [(0.5, "2k", "whole", two), (0.5, "20k", "whole", two)]

@@ -26,6 +26,8 @@ COMPARISON = "comparison.json"
 NOTHING, WORSE, UNKNOWN, BETTER = "below learning nothing", "worse", "not yet known", "better"
 YARDSTICK = "yardstick"
 """Verdicts in short."""
+BAD = (NOTHING, WORSE)
+"""Those after which a rule is not to be used."""
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def _of_run(method: Method[Any], store: Any, given: dict[str, Any] | None, follo
     sections = [*findings.sections]
     sections += measured_sections(known_measures(store.directory, rule_mark(rule)))
     sections += comparison_sections(found, name) if found else []
-    sections.append(_next_and_facts(method, store, found is not None))
+    sections.append(_next_and_facts(method, store, standing.verdict, found is not None))
     return Report(
         title=f"{store.directory.name}: {rule.name}",
         kind=findings.kind,
@@ -155,9 +155,9 @@ def _equations(rule: Rule | Objective) -> str:
     return "" if isinstance(rule, Objective) and rule.program is None else rule.to_latex()
 
 
-def _next_and_facts(method: Method[Any], store: Any, compared: bool) -> Section:
+def _next_and_facts(method: Method[Any], store: Any, verdict: Conclusion, compared: bool) -> Section:
     run, config = shlex.quote(str(store.directory)), store.fact("config")
-    steps = [step for step in next_steps(method, store) if step[0] != f"rulesmith report {run}"]  # this page
+    steps = [step for step in next_steps(method, store, verdict) if step[0] != f"rulesmith report {run}"]  # this page
     rows = [(key, _plain(value)) for key, value in config.items()]
     rows += [(key, str(store.fact(key))) for key in ("started", "python")]
     rows += [(key, value) for key, value in (store.fact("versions") or {}).items()]

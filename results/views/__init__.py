@@ -18,7 +18,7 @@ from ...search.config_codec import names_of
 from ...search.runs import open_store
 from ...search.store import state_of
 from ..layout import next_steps_text
-from ..standing import COMPARISON, NOTHING, WORSE, Figure, Standing, kept_comparison, rule_mark, standing
+from ..standing import BAD, COMPARISON, Conclusion, Figure, Standing, kept_comparison, rule_mark, standing
 
 if TYPE_CHECKING:
     from ...search.method import Method
@@ -124,42 +124,37 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(member for name in names for member in SETS.get(name, (name,)))
 
 
-def standing_text(method: Method[Any], store: Any) -> Group:
-    """Return a run's state, figure, verdict and what to do next, for the terminal."""
-    found, state = standing_of(method, store), state_of(store)
-    lines = [Text(f"{state}; {view_of(method).done(store)} in {duration(store.seconds())}")]
+def standing_text(method: Method[Any], store: Any, found: Standing) -> Group:
+    """Return a run's state, figure and verdict, for the terminal."""
+    lines = [Text(f"{state_of(store)}; {view_of(method).done(store)} in {duration(store.seconds())}")]
     if found.figure:
         lines.append(Text(str(found.figure), style="bold"))
-    bad = found.verdict.kind in (NOTHING, WORSE)
-    lines.append(Text(f"{found.verdict.kind}: {found.verdict.sentence}", style="bold red" if bad else "bold"))
+    style = "bold red" if found.verdict.kind in BAD else "bold"
+    lines.append(Text(f"{found.verdict.kind}: {found.verdict.sentence}", style=style))
     return Group(*lines)
 
 
-def next_steps(method: Method[Any], store: Any) -> list[tuple[str, str]]:
-    """Return what to do next with a run: commands, each with what it does."""
+def next_steps(method: Method[Any], store: Any, verdict: Conclusion) -> list[tuple[str, str]]:
+    """Return what to do next with a run that has this verdict: commands, each with what it does."""
     if not store.begun():
         return []
     steps, state = view_of(method).next_steps(store), state_of(store)
     going_on = f"rulesmith {resume_words(method, store)}"
     if state not in ("done", "running"):
         return [(going_on, "goes on where it stopped"), *steps]
-    bad = standing_of(method, store).verdict.kind in (WORSE, NOTHING)
-    if bad and state == "done" and method.presets["demo"].minutes is not None:
+    if verdict.kind in BAD and state == "done" and method.presets["demo"].minutes is not None:
         longer = "searches longer first: what was found is not good enough yet to use"
         return [(f"{going_on} --minutes 60", longer), *steps]
     return steps
-
-
-def next_text(method: Method[Any], store: Any) -> Group:
-    """Return what to do next with a run, for the terminal."""
-    return next_steps_text(next_steps(method, store))
 
 
 def ending(directory: Path) -> Group:
     """Return how a run stands and what to do next, for the terminal."""
     method, store = open_store(directory)
     with store:
-        return Group(Text(), standing_text(method, store), Text(), next_text(method, store))
+        found = standing_of(method, store)
+        steps = next_steps_text(next_steps(method, store, found.verdict))
+        return Group(Text(), standing_text(method, store, found), Text(), steps)
 
 
 def run_text(directory: Path) -> Group:
@@ -170,8 +165,9 @@ def run_text(directory: Path) -> Group:
     """
     method, store = open_store(directory)
     with store:
-        shown = view_of(method).text(store)
-        return Group(standing_text(method, store), Text(), shown, Text(), next_text(method, store))
+        found, shown = standing_of(method, store), view_of(method).text(store)
+        steps = next_steps_text(next_steps(method, store, found.verdict))
+        return Group(standing_text(method, store, found), Text(), shown, Text(), steps)
 
 
 def run_json(directory: Path, *, stats: bool) -> dict[str, Any]:
