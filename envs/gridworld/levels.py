@@ -86,10 +86,24 @@ class Distribution:
     walls: int
     steps: tuple[int, int]
 
+    @property
+    def board(self) -> int:
+        """Rows and columns of the arrays."""
+        return self.sizes[1]
+
+    @property
+    def longest(self) -> int:
+        """The greatest length of an episode."""
+        return self.steps[1]
+
     def draw(self, key: Any) -> Level:
-        """Return a random level: rewards uniform in [-1, 1], the first positive; see `_chances` for the rest."""
-        board = self.sizes[1]
+        """Return a random level; see `_with_objects` for what is not said above."""
         keys = jax.random.split(key, 4)
+        return _with_objects(keys[2], self.walls_of(keys), self.objects, self.steps_of(keys))
+
+    def walls_of(self, keys: Any) -> Any:
+        """Return the walls of a random level, given the four keys of its parts."""
+        board = self.board
         size = jax.random.randint(keys[0], (), self.sizes[0], board + 1)
         own = jnp.arange(board) < size
         inside = (own[:, None] & own[None, :]).reshape(-1)
@@ -98,8 +112,11 @@ class Distribution:
         )
         # A small level could be all wall: the cells in the middle of the smallest level stay free.
         kept = jnp.zeros((board, board), bool).at[1:3, 1:3].set(True).reshape(-1)
-        walls = (~inside | (walls & ~kept)).reshape(board, board)
-        return _with_objects(keys[2], walls, self.objects, _log_uniform(keys[3], *self.steps))
+        return (~inside | (walls & ~kept)).reshape(board, board)
+
+    def steps_of(self, keys: Any) -> Any:
+        """Return the length of its episodes, given the four keys of its parts."""
+        return _log_uniform(keys[3], *self.steps)
 
 
 @dataclass(frozen=True)
@@ -116,9 +133,23 @@ class Mazes:
     objects: int = 3
     steps: int = 250
 
+    @property
+    def board(self) -> int:
+        """Rows and columns of the arrays."""
+        return self.size
+
+    @property
+    def longest(self) -> int:
+        """The greatest length of an episode."""
+        return self.steps
+
     def draw(self, key: Any) -> Level:
         """Return a random maze."""
         keys = jax.random.split(key, 3)
+        return _with_objects(keys[2], self.walls_of(keys), self.objects, self.steps)
+
+    def walls_of(self, keys: Any) -> Any:
+        """Return the walls of a random maze, given the keys of its parts."""
         rooms = self.size // 2 + 1
         north = jax.random.bernoulli(keys[0], 0.5, (rooms, rooms))
         i, j = jnp.meshgrid(jnp.arange(rooms), jnp.arange(rooms), indexing="ij")
@@ -130,37 +161,77 @@ class Mazes:
         walls = walls.at[2 * i, jnp.where(opened & ~north, 2 * j - 1, self.size)].set(False)
         walls = walls[: self.size, : self.size]
         turned = jnp.stack([walls, walls[::-1], walls[:, ::-1], walls[::-1, ::-1]])
-        return _with_objects(keys[2], turned[jax.random.randint(keys[1], (), 0, 4)], self.objects, self.steps)
+        return turned[jax.random.randint(keys[1], (), 0, 4)]
+
+    def steps_of(self, keys: Any) -> Any:
+        """Return the length of its episodes."""
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Levels of several distributions, each as likely as the others, on boards of the largest.
+
+    Attributes:
+        parts: the distributions.
+    """
+
+    parts: tuple[Distribution | Mazes, ...]
+
+    @property
+    def board(self) -> int:
+        """Rows and columns of the arrays."""
+        return max(part.board for part in self.parts)
+
+    @property
+    def longest(self) -> int:
+        """The greatest length of an episode."""
+        return max(part.longest for part in self.parts)
+
+    def draw(self, key: Any) -> Level:
+        """Return a random level of a random part."""
+        which, key = jax.random.split(key)
+        chosen = jax.random.randint(which, (), 0, len(self.parts))
+        keys = jax.random.split(key, 4)
+        walls = [part.walls_of(keys) for part in self.parts]
+        padded = [jnp.pad(each, (0, self.board - len(each)), constant_values=True) for each in walls]
+        steps = jnp.stack([jnp.float32(part.steps_of(keys)) for part in self.parts])
+        counts = jnp.array([part.objects for part in self.parts])
+        room = max(part.objects for part in self.parts)
+        return _with_objects(keys[2], jnp.stack(padded)[chosen], room, steps[chosen], counts[chosen])
 
 
 def _log_uniform(key: Any, low: float, high: float, shape: tuple[int, ...] = ()) -> Any:
     return jnp.exp(jax.random.uniform(key, shape, minval=math.log(low), maxval=math.log(high)))
 
 
-def _with_objects(key: Any, walls: Any, most: int, steps: Any) -> Level:
-    """Return a level with 1 to `most` objects on different free cells.
+def _with_objects(key: Any, walls: Any, room: int, steps: Any, most: Any = None) -> Level:
+    """Return a level with 1 to `most` objects (`room` by default) on different free cells, in arrays for `room`.
 
-    Probabilities of ending are log-uniform in [0.01, 1], of coming back in [0.001, 0.1]; episodes begin anywhere.
+    Rewards are uniform in [-1, 1], the first positive. Probabilities of ending are log-uniform in [0.01, 1], of coming
+    back in [0.001, 0.1]; episodes begin anywhere.
     """
     keys = jax.random.split(key, 5)
     walls, cells, free = free_cells(walls, jnp)
-    exists = jnp.arange(most) < jax.random.randint(keys[0], (), 1, most + 1)
+    exists = jnp.arange(room) < jax.random.randint(keys[0], (), 1, (room if most is None else most) + 1)
     scores = jnp.where(jnp.arange(cells.size) < free, jax.random.uniform(keys[1], cells.shape), -1.0)
-    places = cells[jax.lax.top_k(scores, most)[1]]
-    rewards = jax.random.uniform(keys[2], (most,), minval=-1.0, maxval=1.0)
+    places = cells[jax.lax.top_k(scores, room)[1]]
+    rewards = jax.random.uniform(keys[2], (room,), minval=-1.0, maxval=1.0)
     rewards = rewards.at[0].set(jnp.abs(rewards[0]))
-    ends = _log_uniform(keys[3], 0.01, 1.0, (most,))
-    respawns = _log_uniform(keys[4], 0.001, 0.1, (most,))
+    ends = _log_uniform(keys[3], 0.01, 1.0, (room,))
+    respawns = _log_uniform(keys[4], 0.001, 0.1, (room,))
     steps = jnp.asarray(steps).astype(jnp.int32)
     return Level(walls, cells, free, jnp.int32(-1), exists, places, rewards, ends, respawns, steps)
 
 
-DISTRIBUTIONS: dict[str, Distribution | Mazes] = {
-    "all": Distribution((4, 10), 5, 15, (20, 750)),
+_ALL, _MAZES = Distribution((4, 10), 5, 15, (20, 750)), Mazes()
+DISTRIBUTIONS: dict[str, Distribution | Mazes | Mixture] = {
+    "all": _ALL,
     "small": Distribution((4, 6), 3, 7, (20, 100)),
     "medium": Distribution((6, 8), 4, 10, (100, 250)),
     "large": Distribution((8, 10), 5, 15, (250, 750)),
-    "mazes": Mazes(),
+    "mazes": _MAZES,
+    "mixed": Mixture((_ALL, _MAZES)),
 }
 """Distributions of random levels; all tabular."""
 
@@ -206,9 +277,8 @@ def make_grid(name: str) -> Environment:
 def _make_grid(full: str, name: str) -> Environment:
     if name in DISTRIBUTIONS:
         distribution = DISTRIBUTIONS[name]
-        bound = distribution.steps if isinstance(distribution.steps, int) else distribution.steps[1]
         level = distribution.draw(jax.random.key(0))
-        return environment_of(full, level, tabular=True, max_steps=bound, draw=distribution.draw)
+        return environment_of(full, level, tabular=True, max_steps=distribution.longest, draw=distribution.draw)
     return _environment_of_one(full, (TABULAR | RANDOM)[name])
 
 

@@ -50,9 +50,9 @@ class CurriculumSearch:
     Attributes:
         rule: What is searched: lpg (a recurrent net instead of a loss), or ta-lpg (which also knows how much time is
             left).
-        levels: Levels to live on: all, small, medium, large, mazes; these with public- before them for the details of
-            the public code (five moves, a fixed start); a level's file (.toml); the import path of a
-            grid-world with a `draw` of its own, or such an Environment.
+        levels: Levels to live on: all, small, medium, large, mazes, or mixed (all and mazes); these with public- before
+            them for the details of the public code (five moves, a fixed start); a level's file (.toml); the import
+            path of a grid-world with a `draw` of its own, or such an Environment.
         score: Which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
             levels), frozen (those that the buffer was first filled with).
         strategy: How the rule is improved: meta-gradient, or an evolution strategy with antithetic pairs that live
