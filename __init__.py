@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .search.methods.objective import ObjectiveSearch
     from .search.methods.refinement import Refinement
     from .search.methods.symbolic import Symbolic
+    from .search.network_distillation import distill_network
     from .search.runs import load
 
 _PLACES = {
@@ -53,6 +54,7 @@ _PLACES = {
     "ObjectiveSearch": "search.methods.objective",
     "Refinement": "search.methods.refinement",
     "Symbolic": "search.methods.symbolic",
+    "distill_network": "search.network_distillation",
     "flax_leaf_classes": "programs.leaves",
     "load": "search.runs",
     "torch_leaf_classes": "programs.pytorch.modules",
@@ -101,6 +103,7 @@ __all__ = [
     "Workers",
     "compare",
     "discover",
+    "distill_network",
     "flax_leaf_classes",
     "load",
     "open_run",

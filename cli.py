@@ -456,6 +456,35 @@ def distill(words: list[str], execute: bool) -> None:
     _search("distillation", words, distill.__doc__ or "", execute)
 
 
+def distill_network(rule: Positional[RuleName], output: OutputFile, seed: int = 0) -> None:
+    """Copy a learned drift into a new network of the same size, which may carry over better; takes half a minute.
+
+    The new network is trained from random weights, on synthetic inputs, to have the same slope. No agent is trained.
+
+    Example: rulesmith distill-network ta-lpo-invaders -o copy.toml
+
+    Args:
+        rule: The learned drift: a published one, a rule file, or a run of `discover objective`.
+        output: The rule file (.toml) to write; the copy is called as the file is.
+        seed: Seed of the new weights and of the inputs.
+    """
+    from .programs import rule_file
+    from .search.network_distillation import distill_network
+    from .search.runs import load
+
+    if output.suffix != ".toml":
+        raise RulesmithError(f"{output}: a rule file is a .toml")
+    rule_file.check_writable(output)
+    target = load(rule)
+    if not isinstance(target, Objective):
+        raise RulesmithError(f"{rule} is an optimizer; distill-network takes a learned drift")
+    print(f"training a new network to have {target.name}'s slope, half a minute", flush=True)
+    copy = replace(distill_network(target, seed), name=output.stem)
+    rule_file.write(copy, output)
+    ((what, left),) = copy.evidence.items()
+    print(f"{output}: {copy.name}, as a rule file; {what}: {left:.2g}")
+
+
 def refine(words: list[str], execute: bool) -> None:
     """Refine what searches over optimizers found: choose on larger tasks, tune constants, remove what does nothing."""
     from .programs import rule_file
@@ -590,6 +619,7 @@ def tune(
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "distill": distill,
+    "distill-network": distill_network,
     "refine": refine,
     "runs": runs,
     "show": show,

@@ -59,15 +59,15 @@ def _by_shape(store: LevelStore, marks: Sequence[str]) -> dict[tuple[int, int], 
 def correlations(store: LevelStore, lives: Sequence[LifeRow]) -> dict[str, statistics.Estimate]:
     """Return Spearman's rank correlation of each score that is known of the lives with their exact regret.
 
-    Every score of `LEVEL_SCORES` is tried, whichever the run used; regret is by the run's own yardstick.
+    Every score of `LEVEL_SCORES` is tried that needs no yardstick, or the run's own; not the exact regret itself.
     """
     rows, exact = exact_regrets(store, lives)
     if len(rows) < LEAST:
         return {}
-    own, kept, found = store.fact("config")["score"], lives_of(rows), {}
+    own, kept, found = LEVEL_SCORES[store.fact("config")["score"]].yardstick, lives_of(rows), {}
     for name, score in LEVEL_SCORES.items():
-        if score.replay is not None or (score.yardstick and (name != own or score.yardstick == "optimal")):
-            continue  # it prefers no level, needs another yardstick, or is the exact regret itself
+        if score.replay is not None or score.yardstick == "optimal" or score.yardstick not in ("", own):
+            continue  # it prefers no level, is the exact regret itself, or needs another yardstick
         worth = np.asarray(score.worth(kept), float)
         known = np.isfinite(worth)
         if known.sum() >= LEAST:

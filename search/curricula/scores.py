@@ -48,6 +48,16 @@ def regret(lives: Lives) -> Float[np.ndarray, " slots"]:
     return lives.yardstick - lives.returns
 
 
+def relative_regret(lives: Lives) -> Float[np.ndarray, " slots"]:
+    """Return the share of the possible return that was missed, from -1 to 1; 0 where no return above 0 is possible.
+
+    Regret itself is largest on levels whose returns are largest, which is where rewards are many or come back often,
+    whether or not there is much to learn.
+    """
+    possible = ~(lives.yardstick <= 0)  # what is not known stays NaN
+    return np.where(possible, np.clip(regret(lives) / np.where(possible, lives.yardstick, 1.0), -1.0, 1.0), 0.0)
+
+
 def positive_value_loss(lives: Lives) -> Float[np.ndarray, " slots"]:
     """Return how much better the agent did than its critic expected (Dennis et al. 2020, Jiang et al. 2021)."""
     return lives.figure("positive value loss")
@@ -90,6 +100,8 @@ class LevelScore:
 LEVEL_SCORES: dict[str, LevelScore] = {
     "algorithmic-regret": LevelScore(regret, "antagonist"),
     "exact-regret": LevelScore(regret, "optimal"),
+    "relative-algorithmic-regret": LevelScore(relative_regret, "antagonist"),
+    "relative-exact-regret": LevelScore(relative_regret, "optimal"),
     "pvl": LevelScore(positive_value_loss, figures={"positive value loss": life_figures.positive_advantage}),
     "l1": LevelScore(l1_value_loss, figures={"L1 value loss": life_figures.advantage_size}),
     "maxmc": LevelScore(max_monte_carlo, figures={"value": life_figures.mean_value}),

@@ -53,8 +53,9 @@ class CurriculumSearch:
         levels: Levels to live on: all, small, medium, large, mazes, or mixed (all and mazes); these with public- before
             them for the details of the public code (five moves, a fixed start); a level's file (.toml); the import
             path of a grid-world with a `draw` of its own, or such an Environment.
-        score: Which levels are replayed: algorithmic-regret, exact-regret, pvl, l1, maxmc; or random (always new
-            levels), frozen (those that the buffer was first filled with).
+        score: Which levels are replayed: algorithmic-regret, exact-regret, these with relative- before them (as shares
+            of the possible return), pvl, l1, maxmc; or random (always new levels), frozen (those that the buffer was
+            first filled with).
         strategy: How the rule is improved: meta-gradient, or an evolution strategy with antithetic pairs that live
             whole lives (open-es, pgpe).
         updates: Shortest and longest life of an agent, in updates, drawn log-uniformly.

@@ -102,7 +102,7 @@ def test_the_image_shows_agent_walls_and_objects():
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, st.sampled_from([name for name in DISTRIBUTIONS if name != "mazes"]))
+@given(seeds, st.sampled_from(["all", "small", "medium", "large"]))
 def test_random_levels_keep_to_their_distribution(seed, name):
     distribution, level = DISTRIBUTIONS[name], DRAWS[name](jax.random.key(seed))
     board = len(level.walls)
@@ -135,6 +135,18 @@ def test_every_free_cell_of_a_maze_can_be_reached(seed):
             reached.add((i, j))
             waiting += [(i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)]
     assert len(reached) == free.sum() > 60
+
+
+def test_half_of_mixed_levels_are_mazes():
+    levels = jax.tree.map(np.asarray, jax.vmap(DISTRIBUTIONS["mixed"].draw)(jax.random.split(jax.random.key(0), 400)))
+    maze = levels.steps == 250
+    small = levels.walls[:, 10:].all(axis=(1, 2)) & levels.walls[:, :, 10:].all(axis=(1, 2))
+    np.testing.assert_array_equal(small, ~maze)
+    assert 160 <= maze.sum() <= 240
+    count = levels.exists.sum(axis=1)
+    assert (count[maze].min(), count[maze].max(), count[~maze].min(), count[~maze].max()) == (1, 3, 1, 5)
+    assert levels.free[maze].min() > 60
+    assert not levels.walls.reshape(400, -1)[np.arange(400)[:, None], levels.places][levels.exists].any()
 
 
 def test_thousands_of_levels_run_in_one_compiled_function():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import RulesmithError
 from rulesmith.search.curricula.level_buffer import LevelBuffer, ReplaySettings, mark_of
-from rulesmith.search.curricula.scores import LEVEL_SCORES, LevelScore, Lives, score_named
+from rulesmith.search.curricula.scores import LEVEL_SCORES, LevelScore, Lives, relative_regret, score_named
 
 SLOTS = 4
 
@@ -248,6 +248,8 @@ def test_scores_are_what_they_say():
     wanted = {
         "algorithmic-regret": [2.0, -0.5],
         "exact-regret": [2.0, -0.5],
+        "relative-algorithmic-regret": [2 / 3, -1 / 3],
+        "relative-exact-regret": [2 / 3, -1 / 3],
         "pvl": [0.1, 0.2],
         "l1": [0.3, 0.4],
         "maxmc": [4.0, 5.0],
@@ -257,6 +259,18 @@ def test_scores_are_what_they_say():
     assert set(wanted) == set(LEVEL_SCORES)
     for name, values in wanted.items():
         np.testing.assert_allclose(LEVEL_SCORES[name].worth(found), values)
+
+
+def test_a_share_of_the_possible_return_is_bounded_and_unknown_where_that_is():
+    found = Lives(
+        over=np.ones(5, bool),
+        sound=np.ones(5, bool),
+        returns=np.array([-9.0, 9.0, -1.0, 0.0, 1.0]),
+        yardstick=np.array([0.1, 1.0, -0.5, 0.0, np.nan]),
+        best=np.zeros(5),
+        figures={},
+    )
+    np.testing.assert_array_equal(relative_regret(found), [1.0, -1.0, 0.0, 0.0, np.nan])
 
 
 @pytest.mark.parametrize(
