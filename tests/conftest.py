@@ -1,7 +1,4 @@
-"""Set before jax is imported: two host devices, for what is sharded, and the user's cache of compiled functions.
-
-XLA optimizes little here: the tests compile more than they compute.
-"""
+"""Set before jax is imported: two host devices, for what is sharded, and the user's cache of compiled functions."""
 
 import os
 

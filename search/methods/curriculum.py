@@ -27,6 +27,7 @@ from ..method import Devices, Method, Parts, Preset, Setup
 from ..options import Levels, Multiples, Settings, Updates
 from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
 from ..problems.return_scale import check_range
+from ..runs import load
 from ..starts import settings_of_agents, start_arrays
 from ..strategies.evolution_strategies import EsSettings, EvolutionStrategy
 from ..strategies.meta_gradient import META_GRADIENT, MetaGradientDescent
@@ -61,7 +62,9 @@ class CurriculumSearch:
         updates: Shortest and longest life of an agent, in updates, drawn log-uniformly.
         agents: Agents that live at once, each on a level of its own, for meta-gradient.
         episodes: Whole episodes that an agent's last policy is judged by.
-        hidden: Units of the rule's recurrent net.
+        hidden: Units of the rule's recurrent net, where it starts at random.
+        init: The learned rule to start from, of the same kind: a published one, a rule file or a run; by default a
+            random net.
         rates: Least and greatest learning rate of an agent, drawn log-uniformly for each life, as multiples of the
             usual one (40 on tables of states, 0.003 on networks).
         agent: Settings of the agents that are not the usual ones, such as workers=16.
@@ -86,6 +89,7 @@ class CurriculumSearch:
     agents: int = 512
     episodes: int = 16
     hidden: int = 256
+    init: str = ""
     rates: Multiples = (0.5, 10.0)
     agent: Settings = field(default_factory=dict)
     meta: MetaSettings = MetaSettings()
@@ -139,6 +143,25 @@ PRESETS = {
 }
 
 
+def start_of(config: CurriculumSearch) -> Objective:
+    """Return the rule that a search starts from, with its agents' settings.
+
+    Raises:
+        RulesmithError: there is none of that name, or it is not of the kind that is searched.
+    """
+    if not config.init:
+        arrays = start_arrays(config.rule, config.hidden, config.seed)
+        return Objective("search", "lpg", arrays=arrays, agent=settings_of_agents("lpg", config.agent))
+    found = load(config.init)
+    timed = config.rule.startswith("ta-")
+    if not isinstance(found, Objective) or found.kind != "lpg" or found.timed != timed:
+        time = "knows" if timed else "does not know"
+        raise RulesmithError(
+            f"--init {config.init}: {config.rule} starts from an LPG net that {time} how much time is left"
+        )
+    return replace(found, agent={**found.agent, **config.agent})
+
+
 @dataclass(frozen=True)
 class LevelParts:
     """The parts of a run: the engine's three, and what measures the rule on levels kept out of the search."""
@@ -172,8 +195,9 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     evolved = config.strategy != META_GRADIENT
     if score.figures and evolved:
         raise RulesmithError(f"--score {config.score} needs agents' critics, which only {META_GRADIENT} has")
-    start = start_arrays(config.rule, config.hidden, config.seed)
-    learner = learner_for(env, Objective("search", "lpg", arrays=start), settings_of_agents("lpg", config.agent))
+    first = start_of(config)
+    start = dict(first.arrays)
+    learner = learner_for(env, first, first.agent)
     hypers = hyper_range(env, "lpg", None, config.rates, (0.0, 0.0))
     population = Population(learner, config.episodes)
     if evolved:
@@ -281,13 +305,16 @@ def antagonist_of(config: CurriculumSearch, env: Environment) -> Any:
 
 def _check(config: CurriculumSearch) -> dict[str, Any]:
     parts_of(config)
-    return {}
+    start = start_of(config)
+    return {"agent": dict(start.agent), "init": start.digest()}
 
 
 def _parts(config: CurriculumSearch, setup: Setup) -> Parts:
     import jax
 
-    parts = parts_of(config)
+    parts, first = parts_of(config), start_of(config)
+    if setup.fact("init") not in (None, first.digest()):
+        raise RulesmithError(f"{config.init} is another rule than when the run began")
     if setup.fact("held_out") is None:
         setup.status(
             f"measuring {config.antagonist} on {config.held_out} levels of {config.levels} kept out of the search"
@@ -295,7 +322,7 @@ def _parts(config: CurriculumSearch, setup: Setup) -> Parts:
         antagonist, held = antagonist_of(config, environment_of_levels(config.levels)), parts.held_out
         unmeasured = np.full(config.held_out, np.nan, np.float32)
         found, _ = antagonist(held.levels, held.updates, np.isnan(unmeasured), unmeasured, jax.random.key(HELD_OUT_KEY))
-        start = jax.tree.map(lambda x: x[None], start_arrays(config.rule, config.hidden, config.seed))
+        start = {name: x[None] for name, x in first.arrays.items()}
         figures = {"antagonist": held.share(found), "random": held(start, lived=False), "unit": held.unit}
         setup.keep("held_out", figures)
     words = (
@@ -314,12 +341,14 @@ def _rule(store: LevelStore) -> Objective:
     provenance = {"origin": "rulesmith", "method": f"{config['rule']} by {config['strategy']}"}
     provenance |= {"seed": config["seed"], "generations": step}
     provenance |= {"levels": names_of([config["levels"]])[0], "score": config["score"], "updates": config["updates"]}
+    if config.get("init"):
+        provenance["start"] = config["init"]
     return Objective(
         f"found-{config['rule']}",
         "lpg",
         arrays=arrays,
         description=f"{config['rule'].upper()} found by {config['strategy']}",
-        agent=settings_of_agents("lpg", config["agent"]),
+        agent=store.fact("agent") or settings_of_agents("lpg", config["agent"]),
         provenance=provenance,
         evidence={f"{unit} on held-out levels, in the search": probes[-1][1]} if probes else {},
     )
