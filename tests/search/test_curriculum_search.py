@@ -117,6 +117,30 @@ def test_a_run_is_shown_reported_and_loaded(run):
     assert (again.digest(), again.mark()) == (rule.digest(), rule.mark())
 
 
+def test_a_search_may_start_from_a_learned_rule(tmp_path):
+    start = rule_file.find_objective("lpg-meta-gradient")
+    config = replace(CONFIG, init="lpg-meta-gradient", learning_rate=1e-6)
+    discover(METHOD, config, tmp_path / "run", bound=1)
+    rule = load(tmp_path / "run")
+    for name, array in rule.arrays.items():
+        np.testing.assert_allclose(array, start.arrays[name], atol=1e-5)
+    assert rule.provenance["start"] == "lpg-meta-gradient"
+    assert not rule.masked  # its agents are those that it was found with
+
+    rule_file.write(rule, tmp_path / "mine.toml")
+    discover(METHOD, replace(config, init=str(tmp_path / "mine.toml")), tmp_path / "again", bound=1)
+    rule_file.write(replace(start, name="mine"), tmp_path / "mine.toml")
+    with pytest.raises(RulesmithError, match=r"mine.toml is another rule than when the run began"):
+        discover(METHOD, None, tmp_path / "again", bound=2, resume=True)
+
+
+@pytest.mark.parametrize("changes", [{"init": "ppo-clip"}, {"init": "adamw"}, {"init": "ta-lpg-es"}])
+def test_a_search_starts_from_a_rule_of_its_own_kind(changes, tmp_path):
+    with pytest.raises(RulesmithError, match="lpg starts from an LPG net that does not know how much time is left"):
+        discover(METHOD, replace(CONFIG, **changes), tmp_path / "run", bound=1)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "changes",
     [
