@@ -297,6 +297,7 @@ OF_EVERY_KIND_OF_FILE = {"read", "loads", "dumps", "find"}
 COMMANDS = {
     "discover",
     "refine",
+    "distill_network",
     "check",
     "compare",
     "tune",
