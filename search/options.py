@@ -18,7 +18,7 @@ Number = TypeVar("Number", int, float)
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Return settings from words such as ``workers=16`` or ``widths=[32,32]``; lists become tuples.
+    """Return settings from words such as ``workers=16``, ``anneal=False`` or ``widths=[32,32]``; lists become tuples.
 
     Raises:
         RulesmithError: a word has no ``=``.
@@ -31,14 +31,15 @@ def parse_settings(words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise RulesmithError(f"--agent {word}: give NAME=VALUE, such as workers=16 or widths=[32,32]")
         try:
-            value = json.loads(text)
+            value = json.loads(text.lower() if text in ("True", "False") else text)
         except ValueError:
             value = text
         found[name] = tuple(value) if isinstance(value, list) else value
     return found
 
 
-def _words_of_settings(settings: Mapping[str, Any]) -> list[str]:
+def words_of_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Return the words from which `parse_settings` makes these settings."""
     words = {name: str(list(x)).replace(" ", "") if isinstance(x, tuple) else x for name, x in settings.items()}
     return [f"{name}={value}" for name, value in words.items()]
 
@@ -85,7 +86,7 @@ _SETTINGS = PrimitiveConstructorSpec(
     metavar="NAME=VALUE [NAME=VALUE ...]",
     instance_from_str=parse_settings,
     is_instance=lambda value: isinstance(value, Mapping),
-    str_from_instance=_words_of_settings,
+    str_from_instance=words_of_settings,
 )
 
 

@@ -27,6 +27,7 @@ from rulesmith.search.config_codec import from_plain, to_plain
 from rulesmith.search.curricula.lifetimes import UniformLifetimes, draw_lifetimes
 from rulesmith.search.method import discover
 from rulesmith.search.methods.objective import METHOD, ObjectiveSearch
+from rulesmith.search.options import parse_settings, words_of_settings
 from rulesmith.search.problems.return_scale import ReturnScale
 from rulesmith.search.strategies.evolution_strategies import EVOLUTION_STRATEGIES, EsSettings, EvolutionStrategy, shaped
 
@@ -271,6 +272,12 @@ def test_presets():
             assert preset.config.horizon[0] == (1.28e4 if rule.endswith("lpg") else preset.config.horizon[0])
     with pytest.raises(RulesmithError, match="did you mean 'ta-lpo'"):
         METHOD.check(METHOD.preset("demo", "ta-lp").config)
+
+
+def test_settings_of_agents_are_read_as_they_are_written():
+    given = {"workers": 16, "anneal": False, "widths": (32, 32), "discount": 0.97}
+    assert parse_settings(words_of_settings(given)) == given
+    assert parse_settings(["anneal=true", "activation=tanh"]) == {"anneal": True, "activation": "tanh"}
 
 
 def command(*words):
