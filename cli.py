@@ -601,7 +601,7 @@ def tune(
 
     Args:
         rules: Published rules, rule files, or runs; optimizers by import path too (optax:nadamw, my_module:my_opt).
-        tasks: Names, sets, or import paths.
+        tasks: Names, sets, import paths, or all.
         sizes: Instead of the tasks themselves their families at these sizes: 2k, 20k, 200k, 2m.
         trials: Settings tried of each rule on each task.
         seeds: Trainings of the best settings.

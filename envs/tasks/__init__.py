@@ -42,6 +42,8 @@ SETS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Tasks to search on, to select on, and to make claims on. No data set is in two of them."""
+ALL = "all"
+"""The name of all tasks that rulesmith ships."""
 
 
 @functools.cache
@@ -71,7 +73,7 @@ def find_checked(names: Sequence[str | Task], *, axes: bool, sizes: Sequence[str
 
 
 def find(names: Sequence[str | Task], sizes: Sequence[str] = ()) -> list[Task]:
-    """Return tasks by name, by the name of a set, or by import path, ``module:attribute``; a `Task` is kept.
+    """Return tasks by name, by the name of a set or `ALL`, or by import path, ``module:attribute``; a `Task` is kept.
 
     Args:
         names: the tasks.
@@ -102,12 +104,14 @@ def _found(names: Sequence[str | Task]) -> list[Task]:
             found.append(name)
         elif name in SETS:
             found.extend(tasks()[member] for member in SETS[name])
+        elif name == ALL:
+            found.extend(tasks().values())
         elif ":" in name:
             found.append(imported(name, Task, "task"))
         elif name in tasks():
             found.append(tasks()[name])
         else:
-            known = [*SETS, *tasks()]
+            known = [*SETS, ALL, *tasks()]
             raise RulesmithError(f"no task {name!r}{nearest(name, known)}; `rulesmith tasks` lists them")
     return found
 

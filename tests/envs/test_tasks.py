@@ -92,6 +92,7 @@ def test_sizes_are_of_the_families_of_tasks():
     names = [task.name for task in find(["digits-mlp-2k", "search"], sizes=["20k", "2m"])]
     assert names[:2] == ["digits-mlp-20k", "digits-few-mlp-20k"]
     assert len(names) == 2 * len({family_of(task) for task in find(["search"])})
+    assert [task.name for task in find(["all"])] == list(tasks())
     for sizes, says in [(["20"], "there are 2k, 20k, 200k, 2m"), (["2k"], "there is no mine-2k")]:
         with pytest.raises(RulesmithError, match=says):
             find([replace(tasks()["digits-mlp-2k"], name="mine")], sizes)
