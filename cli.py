@@ -638,6 +638,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 """The commands beside `discover`, by name."""
 _BY_WORDS = (distill, refine)
 """Commands that parse their own words."""
+for _command in COMMANDS.values():  # tyro keeps a function's line breaks in its help
+    _command.__doc__ = re.sub(r"\n {12}", " ", _command.__doc__ or "")
 
 
 def run(words: list[str], execute: bool = True) -> None:

@@ -50,8 +50,8 @@ class Symbolic:
     """A search over programs that train networks; it decides, with versions and hardware, every byte that is found.
 
     Attributes:
-        strategy: How programs are proposed: evolution, or a baseline to compare it with: random (search), constants
-            (only those of the start program are changed); or the import path of a strategy of your own.
+        strategy: How programs are proposed: evolution, or a baseline to compare it with, random (search) or constants
+            of the start program alone; or the import path of a strategy of your own.
         init: The rule to start from: warm-start (AdamW without bias correction), a published rule or a rule file.
         tasks: Networks to train, cheapest first: names, sets (search, selection, held-out), import paths of a
             rulesmith.Task (module:attribute; examples/plain_dict.py has one), or Task objects.
