@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import in_process
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -339,16 +340,12 @@ def test_two_hosts_find_what_one_finds(tmp_path):
         (["--resume", "--out", "nowhere"], "no run here"),
     ],
 )
-def test_bad_options_get_one_line(words, says, tmp_path):
-    done = subprocess.run(
-        [RULESMITH, "discover", "objective", *words],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_bad_options_get_one_line(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = in_process.command("discover", "objective", *words)
+    assert done.status == 2
+    assert says in done.errors
+    assert len(done.errors.strip().splitlines()) == 1
 
 
 def test_random_numbers_do_not_depend_on_what_ran_before():
