@@ -39,7 +39,7 @@ class Living(NamedTuple):
         agent: parameters and optimizer.
         rate: the agent's learning rate.
         critic: its value function.
-        moments: state of Adam on its share of the meta-gradient; empty where shares are averaged as they are.
+        moments: state of what scales its share of the meta-gradient; empty where that is no Adam.
         workers: states of the agents' environments.
         level: parameters of the environment.
         clock: updates done and to do.
@@ -116,8 +116,9 @@ class MetaGradient:
         self._devices, self._figures = devices or jax.devices(), dict(figures or {})
         self.learner, self.rates, self.settings, self.chunk = learner, rates, settings, chunk
         self.critic = Critic(learner, settings)
-        self._adam = optax.scale_by_adam() if settings.scale == "adam" else None
-        self._moments = self._adam.init(rule) if self._adam else ()
+        own = {"raw": None, "clipped": optax.clip_by_global_norm(1.0), "adam": optax.scale_by_adam()}
+        self._own = own[settings.scale]
+        self._moments = self._own.init(rule) if self._own else ()
         self._step = jax.jit(self._shared_step, static_argnums=0)
         self.born = jax.jit(jax.vmap(self._born))
         self.judged = jax.jit(self._judged, static_argnames="episodes")
@@ -213,11 +214,11 @@ class MetaGradient:
         return self._live(rule, living, live)
 
     def _own_steps(self, rule: Any, living: Living, newborn: Newborn, key: Any) -> tuple[Any, tuple[Living, Seen]]:
-        """Return an agent's gradient as a step of its own Adam; a gradient that is not finite makes none."""
-        assert self._adam is not None
+        """Return an agent's gradient, scaled by itself; one that is not finite makes no step."""
+        assert self._own is not None
         gradient, (lived, seen) = jax.grad(self._live_anew, has_aux=True)(rule, living, newborn, key)
         finite = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(gradient)]).all()
-        step, moments = self._adam.update(gradient, lived.moments)
+        step, moments = self._own.update(gradient, lived.moments)
         moments = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moments, lived.moments)
         step = jax.tree.map(lambda x: jnp.where(finite, x, 0.0), step)
         return step, (lived._replace(moments=moments), seen)
@@ -258,7 +259,7 @@ class MetaGradient:
             gradients, rest = jax.vmap(self._own_steps, (None, 0, 0, 0))(rule, living, newborn, keys)
             return jax.tree.map(lambda x: x.mean(axis=0), gradients), rest
 
-        gradient = apart if self._adam else together
+        gradient = apart if self._own else together
 
         def share(rule: Any, parts: Any) -> Any:
             parts = jax.tree.map(lambda x: x.reshape((-1, size, *x.shape[1:])), parts)

@@ -19,8 +19,8 @@ class MetaSettings:
         normalize: What has mean 0 and variance 1: advantages of each agent's last rollout, or nothing.
         penalty: What of the rule's predictions is penalized: squares (their sum), or logarithms (the mean of their
             squares).
-        scale: What the agents' gradients are before they are averaged: raw, or each agent's own Adam steps (DiscoRL,
-            Oh et al. 2025).
+        scale: What the agents' gradients are before they are averaged: raw, clipped (each to a norm of 1, so that a few
+            that explode do not decide), or adam (steps of each agent's own Adam; DiscoRL, Oh et al. 2025).
         policy_entropy: Weight of the policies' entropy, which is to stay high.
         prediction_entropy: Weight of the predictions' entropy.
         action_size: Weight of the mean square of the rule's pull on actions.
@@ -33,7 +33,7 @@ class MetaSettings:
     critic_rate: float = 4.0
     normalize: Literal["advantages", "nothing"] = "advantages"
     penalty: Literal["squares", "logarithms"] = "squares"
-    scale: Literal["raw", "adam"] = "raw"
+    scale: Literal["raw", "clipped", "adam"] = "raw"
     policy_entropy: float = 5e-2
     prediction_entropy: float = 1e-3
     action_size: float = 5e-3

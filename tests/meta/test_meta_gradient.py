@@ -155,6 +155,21 @@ def test_every_part_of_the_form_is_a_setting(settings):
         assert np.all(other.signs["regularizers"] != seen.signs["regularizers"])
 
 
+def test_each_agents_gradient_is_clipped_by_itself():
+    steep = {"policy_entropy": 1e3}  # its share of the gradients is so large that they are clipped
+    raw, born, drawn = parts(agents=2, chunk=2, **steep)
+    clipped, born_so, _ = parts(agents=2, chunk=2, scale="clipped", **steep)
+    found, _, _ = clipped.step(RULE, born_so(0), drawn(1), jax.random.key(2))
+    keys = jax.random.key_data(jax.random.split(jax.random.key(2), 2))
+    each = jax.vmap(jax.grad(raw._live_anew, has_aux=True), (None, 0, 0, 0))
+    shares, _ = each(RULE, born(0), drawn(1), keys)
+    norms = np.sqrt(sum(np.square(x).reshape(2, -1).sum(axis=1) for x in jax.tree.leaves(shares)))
+    assert norms.max() > 1.0
+    wanted = jax.tree.map(lambda x: np.einsum("a...,a->...", x, 1 / np.maximum(1.0, norms)) / 2, shares)
+    for one, other in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
 def test_agents_whose_life_is_over_make_room():
     meta, born, drawn = parts(lifetimes=(5, 5))  # two meta-steps of three updates
     living, vacant, over = born(0), np.zeros(4, bool), []
