@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .errors import ProgramError
 from .folding import fold, overflows, single
-from .program import Operand, Program, Slot, Statement, number_temporaries, shapes_after
+from .program import Operand, Program, Slot, Statement, number_temporaries, shape_of, shapes_after
 from .vocabulary import ELSEWHERE, FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
 
 Node = tuple[object, ...]
@@ -44,7 +44,7 @@ def check(program: Program) -> None:
     if any(slot.shape is not Shape.FULL for slot in program.states):
         shapes = shapes_after(program.states, program.statements)
         for slot, value in zip(program.states, program.returns[1:], strict=True):
-            got = shapes.get(value, Shape.SCALAR) if isinstance(value, str) else Shape.SCALAR
+            got = shape_of(value, shapes)
             if got & ~slot.shape:
                 raise ProgramError(f"state {slot.name!r} is declared {slot.shape.label} but is returned as {got.label}")
 

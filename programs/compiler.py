@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from . import operations
 from .analysis import has_tree_functions
 from .folding import TOO_LARGE
-from .program import Operand, Program
+from .program import Operand, Program, shape_of
 from .ranges import never_negative
 from .transform import LeafProgram
 from .vocabulary import FUNCTIONS, INPUT_SHAPES, NUMBERS, SIZES, Kind, Shape
@@ -89,7 +89,7 @@ def plan(program: Program) -> list[PlannedStatement]:
     steps = []
     positive = never_negative(program, limits(program))
     for (target, function, operands), known in zip(program.statements, positive, strict=True):
-        given = [shapes.get(o, Shape.SCALAR) if isinstance(o, str) else Shape.SCALAR for o in operands]
+        given = [shape_of(operand, shapes) for operand in operands]
         shapes[target] = FUNCTIONS[function].shape(*given)
         kind = FUNCTIONS[function].kind
         repeats = kind is not Kind.ELEMENTWISE and function not in ("mean", "rms")

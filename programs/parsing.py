@@ -8,7 +8,17 @@ import warnings
 
 from .errors import ProgramError, nearest
 from .folding import ELEMENTWISE, fits, fold, overflows
-from .program import Operand, Program, Slot, Statement, call_node, literal_node, number_temporaries, shapes_after
+from .program import (
+    Operand,
+    Program,
+    Slot,
+    Statement,
+    call_node,
+    literal_node,
+    number_temporaries,
+    shape_of,
+    shapes_after,
+)
 from .quantities import counted
 from .vocabulary import DIALECTS, ELSEWHERE, FUNCTIONS, KEPT, NUMBERS, SHAPES, SIZES, Shape
 
@@ -403,14 +413,11 @@ class _Flattener:
             message += self.read_as_states(states)
             raise ProgramError(message, node.lineno)
         returns = tuple(self.operand(value) for value in values)
-        shapes = self.shapes(states)
+        shapes = shapes_after(states, self.statements)
         for slot, value in zip(states, returns[1:], strict=True):
-            got = shapes[value] if isinstance(value, str) else Shape.SCALAR
+            got = shape_of(value, shapes)
             if got & ~slot.shape:
                 raise ProgramError(
                     f"state {slot.name!r} is declared {slot.shape.label} but is returned as {got.label}", node.lineno
                 )
         return returns
-
-    def shapes(self, states: list[Slot]) -> dict[str, Shape]:
-        return shapes_after(states, self.statements)

@@ -372,7 +372,10 @@ def shapes_after(states: Iterable[Slot], statements: Iterable[Statement]) -> dic
     """Return the shape of every variable after the statements have run (names not listed are scalars)."""
     shapes = dict.fromkeys((*NUMBERS, *SIZES), Shape.SCALAR) | INPUT_SHAPES | {slot.name: slot.shape for slot in states}
     for target, function, operands in statements:
-        shapes[target] = FUNCTIONS[function].shape(
-            *(shapes.get(operand, Shape.SCALAR) if isinstance(operand, str) else Shape.SCALAR for operand in operands)
-        )
+        shapes[target] = FUNCTIONS[function].shape(*(shape_of(operand, shapes) for operand in operands))
     return shapes
+
+
+def shape_of(operand: Operand, shapes: Mapping[str, Shape]) -> Shape:
+    """Return the shape of an operand, given those of variables; literals and names not listed are scalars."""
+    return shapes.get(operand, Shape.SCALAR) if isinstance(operand, str) else Shape.SCALAR

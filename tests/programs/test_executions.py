@@ -186,6 +186,19 @@ def test_two_programs_agree_with_each_on_its_own_leaves():
         agree(weights[0], weights[1], 2e-4)
 
 
+@pytest.mark.parametrize("returned", ["b", "lr", "t", "pi", "rows", "g", "m", "2.5"])
+def test_a_state_may_be_returned_as_any_value(returned):
+    program = Program.parse(f"def update(g, m, v: scalar, lr, t, b=0.5):\n return lr * (g + m + v), {returned}, b\n")
+    assert Program.parse(program.to_text()) == Program.parse(program.to_flat_text()) == program
+    a = interpret(encode(Programs.of(program)), lambda _: jnp.float32(0.1), 9, leaf_classes=PLAIN)
+    b = program.to_optax(0.1, total_steps=9, leaf_classes=PLAIN)
+    transforms = (a, b)
+    states = [tx.init(WEIGHTS) for tx in transforms]
+    for i in range(3):
+        updates, states = zip(*(tx.update(tree(i), state, WEIGHTS) for tx, state in zip(transforms, states)))
+        agree(updates[0], updates[1], 1e-5)
+
+
 def test_a_rule_that_reads_the_loss_asks_for_it():
     tx = Program.parse("def update(g, lr, loss):\n return lr * loss * g").to_optax(0.5)
     with pytest.raises(ValueError, match="value=loss"):
