@@ -7,6 +7,7 @@ The claim is the test loss at the end of the schedule; the verdict also holds wh
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,9 @@ class OptimizerVerdict(Verdict):
     adamw_seconds: float
 
 
-def judge_optimizer(contestant: Contestant, task: Task, tuned: Tuned, seeds: int) -> OptimizerVerdict:
+def judge_optimizer(
+    contestant: Contestant, task: Task, tuned: Tuned, seeds: int, told: Callable[[float], None] = lambda _: None
+) -> OptimizerVerdict:
     """Run a tuned optimizer at its best setting.
 
     Args:
@@ -67,6 +70,7 @@ def judge_optimizer(contestant: Contestant, task: Task, tuned: Tuned, seeds: int
         task: what it trains.
         tuned: its settings there.
         seeds: runs at the best setting, from seed `FIRST_SEED` on.
+        told: called after each run with its steps.
     """
     trainer = Trainer(task)
     losses = np.array([np.inf if loss is None else loss for _, loss in tuned.tuning])
@@ -77,7 +81,10 @@ def judge_optimizer(contestant: Contestant, task: Task, tuned: Tuned, seeds: int
     def run(start: Any, key: Any) -> Any:
         return watch(task, make, start, jnp.float32(tuned.setting["learning_rate"]), key)
 
-    runs = [run(trainer.seed(seed), jax.random.key(seed)) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+    runs = []
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        runs.append(jax.block_until_ready(run(trainer.seed(seed), jax.random.key(seed))))
+        told(task.steps)
     watched = jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
     weights = trainer.seed(FIRST_SEED).weights
     own, adamw = (make(lambda _: jnp.float32(1e-3), jnp.int32(task.steps)), optax.adamw(1e-3))

@@ -288,6 +288,7 @@ class Trainer:
         seeds: Sequence[int],
         *,
         steps: int | None = None,
+        told: Callable[[float], None] = lambda _: None,
     ) -> Float32[np.ndarray, "settings seeds 2"]:
         """Return the losses on validation and test data at the end of trainings at several settings; see `losses`.
 
@@ -296,6 +297,7 @@ class Trainer:
             settings: `learning_rate` and hyperparameters, the same names in each.
             seeds: seeds of initial weights and batches.
             steps: length of the training; the task's own by default, and at most that.
+            told: called now and then with the number of steps made since, of all trainings together.
         """
         names = tuple(sorted(name for name in settings[0] if name != "learning_rate"))
         call, length = self._compiled_each(rule, names), np.int32(steps or self.task.steps)
@@ -308,6 +310,7 @@ class Trainer:
             values = np.array([[setting[name] for name in names] for setting, _ in padded], np.float32)
             rates = np.array([setting["learning_rate"] for setting, _ in padded], np.float32)
             results.append(np.asarray(call(values.reshape(self.runs, len(names)), starts, rates, length))[: len(part)])
+            told(len(part) * float(length))
         return np.concatenate(results).reshape(len(settings), len(seeds), 2)
 
     def losses_of(

@@ -7,6 +7,7 @@ trainings, the better ones in whole trainings, the best of these with more seeds
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,34 @@ class Tried(NamedTuple):
     seeds: int
 
 
+class Round(NamedTuple):
+    """A round of the halving.
+
+    Attributes:
+        settings: how many settings are tried, the best of the round before.
+        seeds: with which seeds.
+        part: one of so many of a whole training's steps is made.
+    """
+
+    settings: int
+    seeds: range
+    part: int
+
+
+def rounds(trials: int, seeds: int) -> list[Round]:
+    """Return the rounds in which settings are tried; few settings (up to `BEST`) are all tried with all seeds."""
+    every = range(1000, 1000 + seeds)  # a search uses other seeds
+    if trials <= BEST:
+        return [Round(trials, every, 1)]
+    whole = [Round(-(-trials // WHOLE), every[:1], 1), Round(max(BEST // 2, -(-trials // BEST)), every[1:], 1)]
+    return [Round(trials, every[:1], SHORT), *(each for each in whole if each.seeds)]
+
+
+def tuning_steps(task: Task, trials: int, seeds: int) -> int:
+    """Return how many steps of training `tune` makes."""
+    return sum(each.settings * len(each.seeds) * max(1, task.steps // each.part) for each in rounds(trials, seeds))
+
+
 def tune(
     rule: Rule | Factory,
     ranges: Mapping[str, tuple[float, float]],
@@ -136,9 +165,11 @@ def tune(
     trials: int,
     seeds: int,
     trainer: Trainer | None = None,
+    told: Callable[[float], None] = lambda _: None,
 ) -> Tuned:
     """Return the setting with the smallest mean validation loss, and all that were tried; see `tried`."""
-    found = tried(rule, ranges, task, trials=trials, seeds=seeds, trainer=trainer or tuning_trainer(task))
+    trainer = trainer or tuning_trainer(task)
+    found = tried(rule, ranges, task, trials=trials, seeds=seeds, trainer=trainer, told=told)
     best = best_tried(found)
     return Tuned(
         task=task.name,
@@ -164,10 +195,9 @@ def tried(
     trials: int,
     seeds: int,
     trainer: Trainer,
+    told: Callable[[float], None] = lambda _: None,
 ) -> list[Tried]:
-    """Return every setting of the sequence with its losses, after successive halving.
-
-    Few settings (up to `BEST`) are tried in whole trainings with all seeds. Seeds begin at 1,000; a search uses others.
+    """Return every setting of the sequence with its losses, after successive halving; see `rounds`.
 
     Args:
         rule: what is tuned.
@@ -176,45 +206,37 @@ def tried(
         trials: settings.
         seeds: seeds of the best settings.
         trainer: trains the task.
+        told: see `Trainer.losses_at`; in the end it was told of `tuning_steps`.
     """
     points = settings(ranges, trials)
-    everyone, first = list(range(trials)), range(1000, 1001)
-
-    def losses(which: Sequence[int], seeds: range, steps: int | None = None) -> np.ndarray:
-        found = trainer.losses_at(rule, [points[i] for i in which], seeds, steps=steps)
-        return np.where(np.isfinite(found), found, np.inf)
-
-    def trial(i: int, rows: np.ndarray) -> Tried:
-        validation, test = rows.mean(axis=0)
-        return Tried(points[i], float(validation), float(test), len(rows))
-
-    if trials <= BEST:
-        return [trial(i, rows) for i, rows in enumerate(losses(everyone, range(1000, 1000 + seeds)))]
     short: dict[int, float] = {}
     known: dict[int, np.ndarray] = {}
 
-    def shortly(which: Sequence[int]) -> Sequence[float]:
-        short.update(zip(which, losses(which, first, max(1, task.steps // SHORT))[:, 0, 0], strict=True))
-        return [short[i] for i in which]
-
-    def wholly(which: Sequence[int]) -> Sequence[float]:
-        known.update(zip(which, losses(which, first), strict=True))
-        return [known[i][0, 0] for i in which]
-
-    def often(which: Sequence[int]) -> Sequence[float]:
-        for i, rows in zip(which, losses(which, range(1001, 1000 + seeds)), strict=True):
-            known[i] = np.concatenate([known[i], rows])
+    def losses(which: Sequence[int], each: Round) -> Sequence[float]:
+        steps = max(1, task.steps // each.part)
+        found = trainer.losses_at(rule, [points[i] for i in which], each.seeds, steps=steps, told=told)
+        found = np.where(np.isfinite(found), found, np.inf)
+        if each.part > 1:
+            short.update(zip(which, found[:, 0, 0], strict=True))
+            return [short[i] for i in which]
+        for i, rows in zip(which, found, strict=True):
+            known[i] = np.concatenate([known[i], rows]) if i in known else rows
         return [known[i].mean(axis=0)[0] for i in which]
 
-    rounds = [(trials, shortly), (-(-trials // WHOLE), wholly), (max(BEST // 2, -(-trials // BEST)), often)]
-    successive_halving(rounds if seeds > 1 else rounds[:2])
+    def trial(i: int) -> Tried:
+        validation, test = known[i].mean(axis=0)
+        return Tried(points[i], float(validation), float(test), len(known[i]))
+
+    successive_halving([(each.settings, functools.partial(losses, each=each)) for each in rounds(trials, seeds)])
+    if not short:
+        return [trial(i) for i in range(trials)]
     validation = np.array([rows[0, 0] for rows in known.values()])
     with np.errstate(invalid="ignore"):
         ratios = validation / np.array([short[i] for i in known])
     usual = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 1.0
     least = np.min(validation)
     return [
-        trial(i, known[i]) if i in known else Tried(point, float(np.maximum(short[i] * usual, least)), float("nan"), 0)
+        trial(i) if i in known else Tried(point, float(np.maximum(short[i] * usual, least)), float("nan"), 0)
         for i, point in enumerate(points)
     ]
 

@@ -264,6 +264,10 @@ class Contest(Protocol[Found]):
         """Make judgements, and yield each with its verdict as it comes."""
         ...
 
+    def shares(self) -> Mapping[Judgement, float]:
+        """Return how much is done of judgements that are in work, from 0 to 1, as far as it is known."""
+        ...
+
     def words(self, verdict: Any) -> str:
         """Return a verdict in words."""
         ...
@@ -372,7 +376,7 @@ def judged(contest: Contest[Found], status: Callable[[str], None] | None = None)
         known = f"1 judgement, {'which is known' if found else 'to be made'}"
     first = f"{known}{cache.not_kept_words()}"
     with (
-        reporting(waiting, contest.at_once, status, first) as finished,
+        reporting(waiting, contest.at_once, status, first, lambda: contest.shares()) as finished,
         contextlib.closing(_verdicts(contest, waiting)) as verdicts,
     ):
         for judgement, verdict in verdicts:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..programs.quantities import counted
@@ -41,13 +41,17 @@ class Workload:
         jobs: the jobs, in the order in which workers take them.
         at_once: number of workers.
         now: the clock when work begins, in seconds.
+        shares: function that returns how much is done of jobs in work, from 0 to 1, as far as it is known.
     """
 
-    def __init__(self, jobs: Sequence[Costed], at_once: int, now: float) -> None:
+    def __init__(
+        self, jobs: Sequence[Costed], at_once: int, now: float, shares: Callable[[], Mapping[Any, float]] = dict
+    ) -> None:
         self.total = len(jobs)
         self._waiting = list(jobs)
         self._begun: dict[Costed, float] = {}
         self._at_once = max(1, at_once)
+        self._shares = shares
         self._done_cost = self._done_seconds = 0.0
         self._take(now)
 
@@ -70,22 +74,35 @@ class Workload:
         """How many jobs are done."""
         return self.total - len(self._begun) - len(self._waiting)
 
+    def _known_shares(self) -> dict[Costed, float]:
+        """Return the shares of jobs in work of which some is done."""
+        return {job: share for job, share in self._shares().items() if job in self._begun and share > 0}
+
     @property
     def share(self) -> float:
         """Share of the whole cost that is done, from 0 to 1."""
         rest = sum(job.cost for job in (*self._begun, *self._waiting))
-        return self._done_cost / (self._done_cost + rest) if self.total else 1.0
+        begun = sum(job.cost * share for job, share in self._known_shares().items())
+        return (self._done_cost + begun) / (self._done_cost + rest) if self.total else 1.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Return about how long the rest takes, judged by the jobs that are done; None before any is."""
+        """Return about how long the rest takes, judged by what is done; None before anything is."""
         if not self._begun:
             return 0.0
-        if not self._done_seconds:
+        shares = self._known_shares()
+        cost = self._done_cost + sum(job.cost * share for job, share in shares.items())
+        seconds = self._done_seconds + sum(now - self._begun[job] for job in shares)
+        if not seconds:
             return None
-        speed = self._done_cost / self._done_seconds  # of one worker
-        # A job that takes longer than expected counts as nearly done.
-        begun = [max(job.cost / speed - (now - since), 0.1 * job.cost / speed) for job, since in self._begun.items()]
-        rest = [*begun, *(job.cost / speed for job in self._waiting)]
+
+        def left(job: Costed, since: float) -> float:
+            if job in shares:
+                return (now - since) * (1 / shares[job] - 1)
+            expected = job.cost * seconds / cost
+            return max(expected - (now - since), 0.1 * expected)  # one that takes longer counts as nearly done
+
+        rest = [left(job, since) for job, since in self._begun.items()]
+        rest += [job.cost * seconds / cost for job in self._waiting]
         return max(sum(rest) / min(self._at_once, len(rest)), *rest)
 
     def summary(self, now: float) -> str:
@@ -94,7 +111,8 @@ class Workload:
 
     def working_on(self) -> str:
         """Return what is in work, in words."""
-        labels = [job.label for job in self._begun]
+        shares = self._known_shares()
+        labels = [f"{job.label} ({shares[job]:.0%})" if job in shares else job.label for job in self._begun]
         more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
         return f"working on: {'; '.join(labels[:3])}{more}"
 
@@ -102,7 +120,7 @@ class Workload:
 def _left(seconds: float | None) -> str:
     """Return a time to go in words."""
     if seconds is None:
-        return "time left known once one is done"
+        return "time left known once more is done"
     if seconds < 60:
         return "less than a minute left" if seconds else "none left"
     if seconds < 5400:
@@ -112,7 +130,11 @@ def _left(seconds: float | None) -> str:
 
 @contextlib.contextmanager
 def reporting(
-    jobs: Sequence[Costed], at_once: int, status: Callable[[str], None] | None, first: str
+    jobs: Sequence[Costed],
+    at_once: int,
+    status: Callable[[str], None] | None,
+    first: str,
+    shares: Callable[[], Mapping[Any, float]] = dict,
 ) -> Iterator[Callable[[Costed, str], None]]:
     """Show how work goes on, and yield the function to be called with each job that is done and a line about it.
 
@@ -121,10 +143,11 @@ def reporting(
         at_once: see `Workload`.
         status: function that gets the lines, in one thread at a time, instead of standard error.
         first: the line before work begins.
+        shares: see `Workload`.
     """
     from rich.console import Console
 
-    load = Workload(jobs, at_once, time.monotonic())
+    load = Workload(jobs, at_once, time.monotonic(), shares)
     console = Console(stderr=True, highlight=False)
     if status is None and is_live(console):
         say(console, first)
@@ -172,6 +195,7 @@ def _lines(load: Workload, tell: Callable[[str], None]) -> Iterator[Callable[[Co
 @contextlib.contextmanager
 def _bar(load: Workload, console: Any) -> Iterator[Callable[[Costed, str], None]]:
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TimeElapsedColumn
+    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     lock = threading.Lock()  # the bar is drawn by a thread of its own
@@ -186,14 +210,22 @@ def _bar(load: Workload, console: Any) -> Iterator[Callable[[Costed, str], None]
                 words = f"{load.summary(now)}; {load.working_on()}" if load.done < load.total else load.summary(now)
             return Text(words, overflow="ellipsis", no_wrap=True)
 
-    columns = (SpinnerColumn(), TimeElapsedColumn(), BarColumn(20), Words())
+    class Bar(BarColumn):
+        """The share that is done, of jobs in work as well; computed whenever the bar is drawn."""
+
+        def render(self, task: Any) -> ProgressBar:
+            """Return the bar."""
+            with lock:
+                task.completed = load.share
+            return super().render(task)
+
+    columns = (SpinnerColumn(), TimeElapsedColumn(), Bar(20), Words())
     with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
-        bar = progress.add_task("", total=1.0)
+        progress.add_task("", total=1.0)
 
         def finished(job: Costed, line: str) -> None:
             with lock:
                 load.finish(job, time.monotonic())
             say(progress.console, line)
-            progress.update(bar, completed=load.share)
 
         yield finished

@@ -275,6 +275,10 @@ class ObjectiveContest:
                 run, compiled = Population(learner, EPISODES, jax.devices()[: self._workers]), (rule.name, name)
             yield judgement, judge_objective(rule, run, name, horizon, self._trials, self._seeds)
 
+    def shares(self) -> dict[Judgement, float]:
+        """Return nothing: how often ranges are widened is not known beforehand."""
+        return {}
+
     def words(self, verdict: ObjectiveVerdict) -> str:
         """Return what was found in words."""
         return result_words(verdict.results, 3)

@@ -19,11 +19,11 @@ from ..envs.tasks.checks import check_yardstick
 from ..meta.contestants import Contestant, contestant_at, contestant_of_function, contestant_of_rule
 from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict, judge_optimizer
 from ..meta.training import WARM_UP, maker
-from ..meta.tuning import TUNING_SEEDS, Tuned, settings, tune
+from ..meta.tuning import TUNING_SEEDS, Tuned, settings, tune, tuning_steps
 from ..programs import RulesmithError
 from ..programs.objective import Objective
 from ..programs.rule import Rule
-from ..search.executors import Pool, available_cores
+from ..search.executors import Pool, available_cores, sharing
 from ..search.numerics import check_platform, jax_flags, under_flags
 from .comparison import Judgement, check_names, loss_words, result_words, rule_meant, too_few
 from .optimizer_comparison import YARDSTICKS, OptimizerComparison
@@ -96,6 +96,7 @@ class TuningContest:
         # The largest first, so that the workers end together.
         self.judgements = sorted(judgements, key=lambda judgement: -judgement.cost)
         self.at_once = min(workers or available_cores(), len(judgements))
+        self.shares: Callable[[], dict[Judgement, float]] = dict
 
     def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, Tuned]]:
         """Tune in worker processes, and yield each judgement with what was found as it comes."""
@@ -120,6 +121,8 @@ class TuningContest:
         items = {(names[j.contestant], j.task): j for j in waiting}
         build = functools.partial(under_flags, jax_flags(), functools.partial(_worker, self._jobs, seeds))
         pool = Pool(build, min(self.at_once, len(items)))
+        order = list(items.values())
+        self.shares = lambda: {order[i]: share for i, share in pool.shares().items()}
         try:
             for item, found in pool.each([(*place, tuned.get(j)) for place, j in items.items()]):
                 yield items[item[:2]], found
@@ -177,6 +180,11 @@ class OptimizerContest:
                 check_yardstick(self._contest.tasks[each.task], verdict.results, "at its best setting")
             yield meant[each], verdict
 
+    def shares(self) -> dict[Judgement, float]:
+        """Return how much is done of each judgement that is in work, from 0 to 1."""
+        own = {judgement: meant for meant, judgement in self._tuning.items()}
+        return {own[judgement]: share for judgement, share in self._contest.shares().items()}
+
     def words(self, verdict: OptimizerVerdict) -> str:
         """Return what was found in words."""
         return result_words(verdict.results, 3)
@@ -227,8 +235,11 @@ def _worker(jobs: bytes, runs: int) -> Callable[[Any], tuple[Tuned, OptimizerVer
     def judge(item: tuple[int, int, Tuned | None]) -> tuple[Tuned, OptimizerVerdict | None]:
         contestants, tasks, trials, seeds = unpacked()
         contestant, task = contestants[item[0]], tasks[item[1]]
-        tuned = item[2] or tune(contestant.rule, contestant.ranges, task, trials=trials, seeds=seeds)
-        return tuned, judge_optimizer(contestant, task, tuned, runs) if runs else None
+        tuned = item[2]
+        told = sharing((0 if tuned else tuning_steps(task, trials, seeds)) + runs * task.steps)
+        if tuned is None:
+            tuned = tune(contestant.rule, contestant.ranges, task, trials=trials, seeds=seeds, told=told)
+        return tuned, judge_optimizer(contestant, task, tuned, runs, told) if runs else None
 
     return judge
 

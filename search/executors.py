@@ -108,8 +108,9 @@ class Pool:
         places = context.SimpleQueue()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         for i in range(self.workers):
-            places.put(cores[i % len(cores)] if cores else None)
-        arguments = (places, self._build, os.getpid())
+            places.put((i, cores[i % len(cores)] if cores else None))
+        self._done = context.RawArray("d", [_NOTHING] * self.workers)
+        arguments = (places, self._build, os.getpid(), self._done)
         return ProcessPoolExecutor(self.workers, context, initializer=_initialize, initargs=arguments)
 
     def map(self, items: Sequence[Any]) -> list[Any]:
@@ -138,7 +139,7 @@ class Pool:
                 # A worker whose start is cut short would print a traceback.
                 with whole(), _main_hidden(), _without_ctrl_c():
                     for i in sorted(left):
-                        waiting[self._pool.submit(_evaluate, items[i])] = i
+                        waiting[self._pool.submit(_evaluate, i, items[i])] = i
                 for future in as_completed(waiting):
                     result = future.result()
                     left.discard(waiting[future])
@@ -152,6 +153,10 @@ class Pool:
                 self.close()
                 self._pool = self._start()
         raise RulesmithError(f"workers died {ATTEMPTS} times on one batch (out of memory?); try fewer --workers")
+
+    def shares(self) -> dict[int, float]:
+        """Return by the places of the items that workers have begun last how much of each is done, from 0 to 1."""
+        return {int(done): done % 1.0 for done in self._done if done >= 0.0}
 
     def close(self) -> None:
         """Stop the workers at once."""
@@ -236,12 +241,33 @@ def cache_compilations() -> None:
 
 
 _evaluator: Callable[[Any], Any] | None = None
+_NOTHING = -1.0
+_done: Any = None
+"""For each worker the place of its item plus the share of it that is done: one number, so that it is written whole."""
+_worker = 0
 
 
-def _initialize(places: Any, build: bytes, parent: int) -> None:
-    global _evaluator
+def sharing(total: float) -> Callable[[float], None]:
+    """Return the function by which an evaluator says that it has done so much more of its item.
+
+    Args:
+        total: the whole item, in the same unit.
+    """
+    so_far = 0.0
+
+    def told(more: float) -> None:
+        nonlocal so_far
+        so_far += more
+        if _done is not None:
+            _done[_worker] = int(_done[_worker]) + min(so_far / total, 0.999)
+
+    return told
+
+
+def _initialize(places: Any, build: bytes, parent: int, done: Any) -> None:
+    global _evaluator, _done, _worker
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    core = places.get()
+    _done, (_worker, core) = done, places.get()
     if core is not None:
         os.sched_setaffinity(0, {core})
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}"  # before jax is imported
@@ -255,6 +281,7 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def _evaluate(item: Any) -> Any:
+def _evaluate(place: int, item: Any) -> Any:
     assert _evaluator is not None
+    _done[_worker] = place
     return _evaluator(item)

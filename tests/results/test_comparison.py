@@ -14,10 +14,11 @@ from rich.console import Console
 from rulesmith import RulesmithError, load
 from rulesmith.envs.marks import computation_hash
 from rulesmith.envs.registry import make
+from rulesmith.envs.tasks import find
 from rulesmith.meta.drawn_levels import draw_levels
 from rulesmith.meta.judging_objectives import ObjectiveVerdict, agent_ranges, tuned
 from rulesmith.meta.learners import learner_for
-from rulesmith.meta.tuning import settings
+from rulesmith.meta.tuning import ranges_of, settings, tune, tuning_steps
 from rulesmith.programs import rule_file
 from rulesmith.programs.objective import Objective, Shapes
 from rulesmith.results import comparison_progress, objective_comparison, verdicts
@@ -25,6 +26,7 @@ from rulesmith.results.comparison import compare, rule_meant
 from rulesmith.results.comparison_progress import Workload, reporting
 from rulesmith.results.comparison_text import comparison_text
 from rulesmith.results.objective_comparison import ObjectiveComparison, ObjectiveContest
+from rulesmith.search.executors import Pool, sharing
 from told import plots_of, words_of
 
 SMALL = {"workers": 4, "steps": 8, "minibatches": 2, "epochs": 2, "widths": (8,)}
@@ -362,6 +364,68 @@ def test_the_time_left_is_weighed_by_cost():
     assert load.summary(161.0) == "4 of 4 done, none left"
 
 
+def test_the_time_left_is_known_from_what_is_done_of_jobs_in_work():
+    a, b, c = jobs = [Job("a", 4.0), Job("b", 4.0), Job("c", 4.0)]
+    done = {}
+    load = Workload(jobs, 2, 0.0, lambda: done)
+    assert load.seconds_left(10.0) is None
+    done |= {a: 0.0, b: 0.25}
+    assert load.working_on() == "working on: a; b (25%)"
+    assert load.share == pytest.approx(1 / 12)
+    # b takes 40 seconds in all, as a and c are expected to, at one unit in ten.
+    assert load.seconds_left(10.0) == pytest.approx((30 + 30 + 40) / 2)
+    load.finish(b, 40.0)
+    done |= {a: 0.5, c: 0.1}
+    # a is half done after 90 seconds, however long b took; c a tenth after 50.
+    assert load.seconds_left(90.0) == pytest.approx(450)
+    done[c] = 0.999
+    load.finish(c, 95.0)
+    assert load.seconds_left(180.0) == pytest.approx(180.0)
+
+
+def share_of_halves(item):
+    told = sharing(2.0)
+    told(1.0)
+    time.sleep(item)
+    told(1.0)
+    return item
+
+
+def build_share_of_halves():
+    return share_of_halves
+
+
+def test_workers_say_how_much_they_have_done():
+    pool = Pool(build_share_of_halves, 1)
+    seen, over = set(), threading.Event()
+
+    def watch():
+        while not over.wait(0.05):
+            seen.update(pool.shares().items())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        assert pool.map([0.4, 0.5]) == [0.4, 0.5]
+        assert pool.shares() == {1: pytest.approx(0.999)}
+    finally:
+        over.set()
+        watching.join()
+        pool.close()
+    assert {(0, 0.5), (1, 0.5)} <= seen
+    sharing(1.0)(1.0)  # outside of a worker nobody listens
+
+
+def test_tuning_says_how_much_of_it_is_done():
+    task = find(["iris-mlp-2k"])[0]
+    for trials, seeds in ((1, 2), (8, 2), (9, 1), (20, 3)):
+        steps = []
+        rule = load("sgd")
+        found = tune(rule, ranges_of(rule), task, trials=trials, seeds=seeds, told=steps.append)
+        assert sum(steps) == tuning_steps(task, trials, seeds)
+        assert len(found.tuning) == trials
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
@@ -416,5 +480,5 @@ def test_lines_go_to_standard_error_and_a_terminal_gets_a_bar(capsys, monkeypatc
         time.sleep(0.4)
         finished(jobs[0], "first is 3")
     told = capsys.readouterr().err
-    assert "0 of 1 done, time left known once one is done; working on: first" in told
+    assert "0 of 1 done, time left known once more is done; working on: first" in told
     assert "first is 3" in told
