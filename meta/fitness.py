@@ -31,9 +31,10 @@ from ..envs.tasks.checks import check_yardstick
 from ..programs import ProgramError, rule_file
 from ..programs.interpreter import encode
 from ..programs.parts import Programs
+from .baselines import baseline
 from .score import Score
 from .training import Trainer, programs_at_once, vmapped
-from .tuning import baseline, ranges_of, tune
+from .tuning import ranges_of, tune
 
 PILOT_SIZES = tuple(1.5e-3 * 2.7**i for i in range(6))
 """Root mean squares of the update that the pilot tries."""

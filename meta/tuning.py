@@ -8,10 +8,8 @@ trainings, the better ones in whole trainings, the best of these with more seeds
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -50,23 +48,6 @@ class Tuned(Kept):
     validation: float | None
     test: float | None
     whole: list[int]
-
-
-BASELINES = Path(__file__).parents[1] / "results" / "baselines.json"
-"""Tuned settings that rulesmith ships, with the command that made them."""
-
-
-def baseline(rule: str, task: Task) -> dict[str, float] | None:
-    """Return the setting of a rule on a task that rulesmith ships, or None."""
-    wanted = {
-        "rule": rule,
-        "task": task.name,
-        "weights": task.parameters,
-        "steps": task.steps,
-        "batch": task.batch_size,
-    }
-    rows = json.loads(BASELINES.read_text(encoding="utf-8"))["baselines"]
-    return next((row["setting"] for row in rows if row.items() >= wanted.items()), None)
 
 
 def tuning_trainer(task: Task) -> Trainer:

@@ -16,6 +16,7 @@ from typing import Any
 from ..envs.marks import computation_hash
 from ..envs.tasks import Task, find, find_checked
 from ..envs.tasks.checks import check_yardstick
+from ..meta.baselines import shipped
 from ..meta.contestants import Contestant, contestant_at, contestant_of_function, contestant_of_rule
 from ..meta.judging_optimizers import FIRST_SEED, OptimizerVerdict, judge_optimizer
 from ..meta.training import WARM_UP, maker
@@ -133,6 +134,8 @@ class TuningContest:
 class OptimizerContest:
     """Optimizers to compare on tasks; tuned AdamW is always one of them, and in a claim all of `YARDSTICKS` are.
 
+    What rulesmith ships tuned (`meta/baselines.py`) is not tuned again.
+
     Args:
         rules: see `compare`.
         tasks: see `compare`.
@@ -163,18 +166,29 @@ class OptimizerContest:
         others = YARDSTICKS[:1] if small else YARDSTICKS
         options = {"trials": trials, "seeds": TUNING_SEEDS, "sizes": sizes, "workers": workers}
         tuning = TuningContest([*rules, *others], tasks, **options)
-        self._tuning = {
-            replace(judgement, mark=verdict_mark(OptimizerVerdict, (), judgement.mark, seeds, FIRST_SEED)): judgement
-            for judgement in tuning.judgements
-        }
-        self._contest, self.judgements, self.at_once = tuning, tuple(self._tuning), tuning.at_once
+        self._contest, self.at_once = tuning, tuning.at_once
+        contestants = {contestant.name: contestant for contestant in tuning.contestants}
+        self._tuning: dict[Judgement, Judgement] = {}
+        self._known: dict[Judgement, Tuned] = {}
+        for judgement in tuning.judgements:
+            task = tuning.tasks[judgement.task]
+            known = known_verdict(judgement.mark, Tuned) or shipped(
+                contestants[judgement.contestant], task, trials=trials, seeds=TUNING_SEEDS
+            )
+            if known:
+                self._known[judgement] = known
+            steps = seeds * task.steps + (0 if known else tuning_steps(task, trials, TUNING_SEEDS))
+            mark = verdict_mark(OptimizerVerdict, (), judgement.mark, seeds, FIRST_SEED)
+            self._tuning[replace(judgement, cost=float(task.parameters * steps), mark=mark)] = judgement
+        # The largest first, so that the workers end together.
+        self.judgements = sorted(self._tuning, key=lambda judgement: -judgement.cost)
 
     def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, OptimizerVerdict]]:
         """Make judgements in worker processes, and yield each with its verdict as it comes."""
         meant = {self._tuning[judgement]: judgement for judgement in waiting}
-        tuned = {each: known for each in meant if (known := known_verdict(each.mark, Tuned)) is not None}
-        for each, (found, verdict) in self._contest.each(list(meant), tuned, self._seeds):
-            keep_verdict(each.mark, found)
+        for each, (found, verdict) in self._contest.each(list(meant), self._known, self._seeds):
+            if each not in self._known:
+                keep_verdict(each.mark, found)
             assert verdict is not None
             if each.contestant == OptimizerComparison.baseline:
                 check_yardstick(self._contest.tasks[each.task], verdict.results, "at its best setting")

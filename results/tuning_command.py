@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ def tune_rules(
 
     What was tuned before, by `compare` as well, comes from the user's cache; so one that was stopped goes on.
     """
+    from ..meta.baselines import row_of
     from ..search.executors import cache_compilations
     from .comparison import judged, loss_words, setting_words
     from .optimizer_contest import TuningContest
@@ -53,18 +53,17 @@ def tune_rules(
     contest = TuningContest(rules, tasks, trials=trials, seeds=seeds, sizes=sizes, workers=workers)
     found = judged(contest)
     rows = []
+    contestants = {contestant.name: contestant for contestant in contest.contestants}
     for judgement in sorted(found, key=lambda each: each.task):
         tuned, task = found[judgement], contest.tasks[judgement.task]
         print(
             f"{judgement.label} {setting_words(tuned.setting)}: {contest.words(tuned)}, test {loss_words(tuned.test)}"
         )
-        facts = {"weights": task.parameters, "steps": task.steps, "batch": task.batch_size}
-        figures = {"validation": tuned.validation, "test": tuned.test, "trials": trials, "seeds": seeds}
-        what = {"rule": judgement.contestant, "task": task.name, **facts, "setting": tuned.setting}
-        rows.append({**what, **figures, "jax": metadata.version("jax")})
+        rows.append(row_of(contestants[judgement.contestant], task, tuned, seeds))
     if output:
         new = {(row["rule"], row["task"]) for row in rows}
         others = [row for row in kept["baselines"] if (row["rule"], row["task"]) not in new]
         commands = [*kept["commands"], "rulesmith " + shlex.join(sys.argv[1:])]
         rows = sorted([*others, *rows], key=lambda row: (row["task"], row["rule"]))
-        rule_file.write_text(output, json.dumps({"commands": commands, "baselines": rows}, indent=1) + "\n")
+        lines = ",\n".join(map(json.dumps, rows))
+        rule_file.write_text(output, f'{{"commands": {json.dumps(commands, indent=1)},\n"baselines": [\n{lines}\n]}}\n')
