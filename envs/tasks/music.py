@@ -103,8 +103,8 @@ def _token(note: ElementTree.Element) -> int:
 
 
 def chorales() -> Splits:
-    """Windows of 32 tokens, which are eight eighths of four voices, and each next token."""
-    return windows(_chorales(), 32, 16, last_only=False)
+    """Windows of 32 tokens, which are eight eighths of four voices, and each next token; all begin on a half note."""
+    return windows(_chorales(), 32, 16, last_only=False, beat=16)
 
 
 _TOKENS = 2 + HIGHEST - LOWEST + 1

@@ -54,13 +54,18 @@ def _names() -> bytes:
     return "\n".join(shuffled(names)).encode("ascii")
 
 
-def windows(tokens: np.ndarray, context: int, stride: int, *, last_only: bool, most: int = 512) -> Splits:
+def windows(
+    tokens: np.ndarray, context: int, stride: int, *, last_only: bool, most: int = 512, beat: int = 1
+) -> Splits:
     """Return windows of `context` tokens and what follows: each next token, or only the last one.
 
     The text is cut in three: the first 80% is for training, then 10% each; at most `most` windows of those are used,
     and eight times as many if only the last token counts.
+
+    Where tokens come in beats, each part begins with one: networks learn what a place in the beat means, and would be
+    tested on something else if the places were shifted.
     """
-    cuts = [0, int(0.8 * len(tokens)), int(0.9 * len(tokens)), len(tokens)]
+    cuts = [0, *(-(-int(part * len(tokens)) // beat) * beat for part in (0.8, 0.9)), len(tokens)]
     most = 8 * most if last_only else most
     parts = []
     for begin, end in itertools.pairwise(cuts):

@@ -12,8 +12,9 @@ from rulesmith import RulesmithError
 from rulesmith.envs.models import PatchConv
 from rulesmith.envs.tasks import SETS, find, tasks
 from rulesmith.envs.tasks.family import family_of
-from rulesmith.envs.tasks.music import HELD, LOWEST, REST, voices
+from rulesmith.envs.tasks.music import HELD, LOWEST, REST, chorales, voices
 from rulesmith.envs.tasks.sources import check_digest, folder_of
+from rulesmith.meta.baselines import BASELINES
 from rulesmith.programs.rule_file import PUBLISHED
 
 
@@ -63,6 +64,24 @@ def test_chance_does_not_decide_claims():
     noise = {row["task"]: np.std(np.log(row["losses"]), ddof=1) for row in found["rules"]["adamw"]["tasks"]}
     assert found["claimed"] == [name for name, of_task in noise.items() if of_task < 0.03]
     assert len(found["claimed"]) >= 8
+
+
+@pytest.mark.parametrize("name", [name for names in SETS.values() for name in names if not name.endswith("-200k")])
+def test_validation_and_test_data_are_of_one_kind(name):
+    rows = json.loads(BASELINES.read_text())["baselines"]
+    (row,) = [row for row in rows if (row["rule"], row["task"]) == ("adamw", name)]
+    few = np.size(find([name])[0].data.test.targets) < 500
+    assert abs(np.log(row["test"] / row["validation"])) < (1.0 if few else 0.2)
+
+
+def test_windows_of_chorales_begin_with_a_beat():
+    def held(part):
+        return np.mean(np.asarray(part.inputs) == HELD, axis=0)
+
+    train, validation, test = map(held, chorales())
+    assert np.ptp(train) > 0.3  # notes begin with a beat
+    np.testing.assert_allclose(validation, train, atol=0.1)
+    np.testing.assert_allclose(test, train, atol=0.1)
 
 
 def test_the_patch_convolution_is_a_convolution():
