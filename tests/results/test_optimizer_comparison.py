@@ -345,6 +345,9 @@ def test_what_was_judged_before_a_stop_is_kept(tmp_path, monkeypatch):
         def __init__(self, build, workers):
             self.run = build()
 
+        def shares(self):
+            return {}
+
         def each(self, items):
             for item in items:
                 judged.append(item)
