@@ -376,7 +376,7 @@ def judged(contest: Contest[Found], status: Callable[[str], None] | None = None)
         known = f"1 judgement, {'which is known' if found else 'to be made'}"
     first = f"{known}{cache.not_kept_words()}"
     with (
-        reporting(waiting, contest.at_once, status, first, lambda: contest.shares()) as finished,
+        reporting(waiting, contest.at_once, status, first, contest.shares) as finished,
         contextlib.closing(_verdicts(contest, waiting)) as verdicts,
     ):
         for judgement, verdict in verdicts:

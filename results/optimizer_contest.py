@@ -97,12 +97,19 @@ class TuningContest:
         # The largest first, so that the workers end together.
         self.judgements = sorted(judgements, key=lambda judgement: -judgement.cost)
         self.at_once = min(workers or available_cores(), len(judgements))
-        self.shares: Callable[[], dict[Judgement, float]] = dict
+        self._in_work: tuple[Pool, list[Judgement]] | None = None
 
     def judge(self, waiting: Sequence[Judgement]) -> Iterator[tuple[Judgement, Tuned]]:
         """Tune in worker processes, and yield each judgement with what was found as it comes."""
         for judgement, (tuned, _) in self.each(waiting, {}, 0):
             yield judgement, tuned
+
+    def shares(self) -> dict[Judgement, float]:
+        """Return how much is done of each judgement that is in work, from 0 to 1."""
+        if self._in_work is None:
+            return {}
+        pool, order = self._in_work
+        return {order[i]: share for i, share in pool.shares().items()}
 
     def words(self, verdict: Tuned) -> str:
         """Return what was found in words."""
@@ -122,8 +129,7 @@ class TuningContest:
         items = {(names[j.contestant], j.task): j for j in waiting}
         build = functools.partial(under_flags, jax_flags(), functools.partial(_worker, self._jobs, seeds))
         pool = Pool(build, min(self.at_once, len(items)))
-        order = list(items.values())
-        self.shares = lambda: {order[i]: share for i, share in pool.shares().items()}
+        self._in_work = pool, list(items.values())
         try:
             for item, found in pool.each([(*place, tuned.get(j)) for place, j in items.items()]):
                 yield items[item[:2]], found

@@ -16,7 +16,7 @@ class Done(NamedTuple):
     errors: str
 
 
-def command(*words: object, most: int = 240) -> Done:
+def command(*words: object, most: int = 60) -> Done:
     """Run a command; TimeoutError if it takes more than so many seconds."""
     kept = sys.stdout, sys.stderr, list(sys.path)
     out, errors = (io.TextIOWrapper(_Kept(), "utf-8", line_buffering=True) for _ in range(2))

@@ -69,7 +69,6 @@ def test_a_comparison_does_not_tune_again_what_is_shipped(shipping, tmp_path):
 def test_rows_that_are_shipped_are_those_of_todays_rules_and_tasks():
     rows = [row for row in baselines._rows(baselines.BASELINES) if "mark" in row]
     assert rows
-    assert rows
     for row in rows:
         if not row["task"].startswith(("source", "docstrings", "topics")):  # the texts of this Python
             contestant, (task,) = contestant_of_rule(load(row["rule"])), find([row["task"]])
