@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from ..envs.environment import Environment
+from ..envs.quick_compile import quick_jit
 
 
 @functools.cache
 def _drawing(env: Environment) -> Callable[[Any], Any]:
     """Return the function of keys to levels, compiled."""
     assert env.draw is not None
-    return jax.jit(jax.vmap(env.draw))
+    return quick_jit(jax.vmap(env.draw))
 
 
 def draw_levels(env: Environment, shape: tuple[int, ...], key: Any) -> Any:

@@ -22,6 +22,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float32, Int32
 
+from ..envs.quick_compile import quick_jit
 from ..envs.rollout import Episodes, WorkerStates, evaluate, rollout, start
 from ..programs.policies import entropy, log_probability
 from .critic import Critic, CriticState, Estimates
@@ -120,7 +121,7 @@ class MetaGradient:
         self._own = own[settings.scale]
         self._moments = self._own.init(rule) if self._own else ()
         self._step = jax.jit(self._shared_step, static_argnums=0)
-        self.born = jax.jit(jax.vmap(self._born))
+        self.born = quick_jit(jax.vmap(self._born))
         self.judged = jax.jit(self._judged, static_argnames="episodes")
 
     def _born(self, key: Any, level: Any, total: Any) -> Living:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..environment import Discrete, Environment
+from ..quick_compile import quick_jit
 from .dynamics import FIVE, environment_of
 from .level import Level, Thing, free_cells, level_of
 
@@ -261,7 +262,7 @@ def _made_public(env: Environment, name: str, level: Level, draw: Any) -> Enviro
         return fixed_start(second, draw(first))
 
     tabular = isinstance(env.observations, Discrete)
-    level = jax.tree.map(np.asarray, fixed_start(jax.random.key(0), level))
+    level = jax.tree.map(np.asarray, quick_jit(fixed_start)(jax.random.key(0), level))
     return environment_of(
         name, level, tabular=tabular, max_steps=env.max_steps, draw=drawn if draw else None, moves=FIVE
     )
@@ -277,7 +278,7 @@ def make_grid(name: str) -> Environment:
 def _make_grid(full: str, name: str) -> Environment:
     if name in DISTRIBUTIONS:
         distribution = DISTRIBUTIONS[name]
-        level = distribution.draw(jax.random.key(0))
+        level = quick_jit(distribution.draw)(jax.random.key(0))
         return environment_of(full, level, tabular=True, max_steps=distribution.longest, draw=distribution.draw)
     return _environment_of_one(full, (TABULAR | RANDOM)[name])
 

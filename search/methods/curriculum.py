@@ -25,7 +25,7 @@ from ..engine import Problem
 from ..level_store import LevelStore
 from ..method import Devices, Method, Parts, Preset, Setup
 from ..options import Levels, Multiples, Settings, Updates
-from ..problems.held_out import HELD_OUT_KEY, HeldOut, draw_of, is_tabular
+from ..problems.held_out import HELD_OUT_KEY, HeldOut, is_tabular
 from ..problems.return_scale import check_range
 from ..runs import load
 from ..starts import settings_of_agents, start_arrays
@@ -207,7 +207,7 @@ def parts_of(config: CurriculumSearch) -> LevelParts:
     else:
         strategy, slots = MetaGradientDescent(start, config.learning_rate), config.agents
     whole = 1 if evolved else config.meta.updates
-    curriculum = LevelBuffer(draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
+    curriculum = LevelBuffer(_draw_of(env), _edit_of(env), config.updates, slots, score, config.replay, whole)
     yardstick = _yardstick(config, env, score)
     if evolved:
         problem = PairedProblem(population, hypers, 1, yardstick)
@@ -250,6 +250,12 @@ def environment_of_levels(levels: str | Environment) -> Environment:
     if board > LARGEST or objects > MOST:
         raise RulesmithError(f"{name} has boards of {board} with {objects} objects; {LARGEST} and {MOST} at most")
     return env
+
+
+def _draw_of(env: Environment) -> Callable[[Any, int], Any]:
+    from ...meta.drawn_levels import draw_levels
+
+    return lambda key, count: draw_levels(env, (count,), key)
 
 
 def _edit_of(env: Environment) -> Callable[[Any, Any], Any] | None:

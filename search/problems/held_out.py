@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,6 @@ HELD_OUT_KEY = 20_000
 def is_tabular(env: Environment) -> bool:
     """Return whether levels' objects have fixed places."""
     return isinstance(env.observations, Discrete)
-
-
-def draw_of(env: Environment) -> Callable[[Any, int], Any]:
-    """Return the function of (a key, how many) to that many levels of an environment that draws them, stacked."""
-    import jax
-
-    assert env.draw is not None
-    drawn = jax.jit(jax.vmap(env.draw))
-    return lambda key, count: drawn(jax.random.split(key, count))
 
 
 class HeldOut:
@@ -41,10 +31,12 @@ class HeldOut:
     def __init__(self, env: Environment, population: Any, hyper: Any, updates: int, count: int) -> None:
         import jax
 
+        from ...meta.drawn_levels import draw_levels
+
         self._population, self._hyper = population, hyper
         self.updates = np.full(count, updates, np.int32)
         level, self._keys = jax.random.split(jax.random.key(HELD_OUT_KEY))
-        self.levels = jax.tree.map(np.asarray, draw_of(env)(level, count))
+        self.levels = jax.tree.map(np.asarray, draw_levels(env, (count,), level))
         possible = np.nan
         if is_tabular(env):
             from ...envs.gridworld.dynamics import moves_of

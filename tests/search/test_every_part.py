@@ -16,6 +16,7 @@ from rulesmith import RulesmithError
 from rulesmith.envs.environment import Discrete
 from rulesmith.envs.registry import make, names
 from rulesmith.envs.tasks import SETS, tasks
+from rulesmith.meta.drawn_levels import draw_levels
 from rulesmith.meta.score import Score
 from rulesmith.programs.objective import Shapes
 from rulesmith.programs.parts import Programs
@@ -35,7 +36,6 @@ from rulesmith.search.executors import Here, Pool
 from rulesmith.search.level_store import LevelStore
 from rulesmith.search.method import discover, jax_flags
 from rulesmith.search.methods import curriculum, symbolic
-from rulesmith.search.problems import held_out
 from rulesmith.search.problems.programs import ProgramProblem
 from rulesmith.search.program_store import ProgramStore
 from rulesmith.search.state_codec import Encoder
@@ -232,7 +232,8 @@ class PretendLives:
 
 @pytest.mark.parametrize("score", LEVEL_SCORES)
 def test_runs_on_levels_by_any_score_resume(score, tmp_path):
-    draw, start = held_out.draw_of(make("grid/small")), starts.start_arrays("lpg", 4, 0)
+    env, start = make("grid/small"), starts.start_arrays("lpg", 4, 0)
+    draw = lambda key, count: draw_levels(env, (count,), key)  # noqa: E731
     edit = lambda key, levels: levels  # noqa: E731
     curriculum_ = LevelBuffer(draw, edit, (2, 6), 4, LEVEL_SCORES[score], ReplaySettings(capacity=10, edit=0.2))
     strategy = MetaGradientDescent(start, 1e-2)

@@ -248,18 +248,17 @@ def shown(directory):
 
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
-    words = ["discover", "symbolic", "--tasks", "iris-mlp-2k", "--programs", "200", "--preset", "demo"]
-    whole = command(*words, "--out", str(tmp_path / "the whole"), "--workers", "1")
+    search, until = ["discover", "symbolic"], ["--programs", "100"]
+    small = ["--tasks", "iris-mlp-2k", "--seeds", "1", "--population", "20", "--tournament", "5", "--batch", "16"]
+    whole = command(*search, *small, *until, "--out", str(tmp_path / "the whole"), "--workers", "1")
     log, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, log
     assert "best" in log
     assert f"rulesmith report '{tmp_path / 'the whole'}'" in log  # what is printed can be pasted
     rng = random.Random(5)
-    resume = []
+    how = small
     for stop in (signal.SIGKILL, signal.SIGINT):
-        process = command(
-            *words[:2], "--programs", "200", *resume, "--out", str(tmp_path / "cut"), *(() if resume else words[2:4])
-        )
+        process = command(*search, *how, *until, "--out", str(tmp_path / "cut"))
         deadline = time.monotonic() + 120
         begun = _programs(tmp_path / "cut")
         while _programs(tmp_path / "cut") <= begun and process.poll() is None and time.monotonic() < deadline:
@@ -270,8 +269,8 @@ def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
         process.communicate(timeout=60)
         assert time.monotonic() - sent < 10
         assert process.returncode == (130 if stop == signal.SIGINT else -stop)
-        resume = ["--resume"]
-    last = command("discover", "symbolic", "--programs", "200", "--resume", "--out", str(tmp_path / "cut"))
+        how = ["--resume"]
+    last = command(*search, *how, *until, "--out", str(tmp_path / "cut"))
     log, _ = last.communicate(timeout=300)
     assert last.returncode == 0, log
     assert shown(tmp_path / "cut") == shown(tmp_path / "the whole")
