@@ -2,7 +2,7 @@
 
 import os
 
-# Tests compile much and run little of it. So they compile in a quarter of the time; what they compile is slower.
+# Tests compile much and run little of it: these options compile in a quarter of the time, to slower code.
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"

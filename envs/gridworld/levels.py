@@ -271,8 +271,9 @@ def _made_public(env: Environment, name: str, level: Level, draw: Any) -> Enviro
 def make_grid(name: str) -> Environment:
     """Return the environment of a named level or distribution; see `PUBLIC` for what may come before the name."""
     full, name = f"grid/{name}", name.removeprefix(PUBLIC)
-    env = _make_grid(full, name)
-    return _made_public(env, full, env.params, env.draw) if full == f"grid/{PUBLIC}{name}" else env
+    with jax.ensure_compile_time_eval():  # the default level is a constant, even where a user's jitted function asks
+        env = _make_grid(full, name)
+        return _made_public(env, full, env.params, env.draw) if full == f"grid/{PUBLIC}{name}" else env
 
 
 def _make_grid(full: str, name: str) -> Environment:

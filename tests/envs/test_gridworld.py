@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesmith import RulesmithError
 from rulesmith.envs.gridworld import DISTRIBUTIONS, FOUR, NINE, RANDOM, TABULAR, Thing, environment_of, level_of
+from rulesmith.envs.gridworld.levels import make_grid
 from rulesmith.envs.registry import make
 
 seeds = st.integers(0, 10**9)
@@ -147,6 +148,19 @@ def test_half_of_mixed_levels_are_mazes():
     assert (count[maze].min(), count[maze].max(), count[~maze].min(), count[~maze].max()) == (1, 3, 1, 5)
     assert levels.free[maze].min() > 60
     assert not levels.walls.reshape(400, -1)[np.arange(400)[:, None], levels.places][levels.exists].any()
+
+
+@pytest.mark.parametrize("name", ["small", "public-small"])
+def test_an_environment_of_levels_may_be_made_in_a_jitted_function(name):
+    made = []
+
+    @jax.jit
+    def drawn(key):
+        made.append(make_grid(name))
+        return made[0].draw(key)
+
+    assert drawn(jax.random.key(1)).steps > 0
+    assert int(made[0].params.steps) > 0  # no tracer is left in what is kept
 
 
 def test_thousands_of_levels_run_in_one_compiled_function():

@@ -101,7 +101,7 @@ def check_statements(make_program, seed):
         agree(first, second, rtol)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10**9))
 def test_they_agree_statement_by_statement(make_program, seed):
     check_statements(make_program, seed)
@@ -127,7 +127,7 @@ def check_end_to_end(make_program, seed):
     assert set(own) == {slot.name for slot in program.states}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**9))
 def test_they_agree_end_to_end_where_rounding_stays_small(make_program, seed):
     check_end_to_end(make_program, seed)

@@ -248,7 +248,7 @@ def shown(directory):
 
 
 def test_killed_and_interrupted_runs_end_as_one_never_stopped(tmp_path):
-    search, until = ["discover", "symbolic"], ["--programs", "100"]
+    search, until = ["discover", "symbolic"], ["--programs", "200"]
     small = ["--tasks", "iris-mlp-2k", "--seeds", "1", "--population", "20", "--tournament", "5", "--batch", "16"]
     whole = command(*search, *small, *until, "--out", str(tmp_path / "the whole"), "--workers", "1")
     log, _ = whole.communicate(timeout=300)
