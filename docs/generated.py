@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rulesmith.programs.mathematics.mathml import mathml
 from rulesmith.programs.objective import Objective
 from rulesmith.programs.rule import Rule
 from rulesmith.programs.vocabulary import vocabulary_table
-from rulesmith.results.cards import EVIDENCE
+from rulesmith.results.cards import EARLIER, EVIDENCE
 from rulesmith.results.layout import fact_words
 from rulesmith.results.statistics import Estimate
 
@@ -40,9 +41,9 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
 
-def optimizers() -> str:
+def optimizers(evidence: Path) -> str:
     """Return what a comparison says of optimizers: losses relative to AdamW's, best first."""
-    found = json.loads(EVIDENCE.read_text(encoding="utf-8"))["rules"]
+    found = json.loads(evidence.read_text(encoding="utf-8"))["rules"]
     words = lambda estimate: str(Estimate(**estimate)).replace(", ", ",\u00a0") if estimate else ""  # noqa: E731
     rows = {name: own for name, own in found.items() if name != "adamw"}
     sizes = list(dict.fromkeys(size for own in rows.values() for size in own["by_scale"]))
@@ -106,7 +107,8 @@ def _plain(value: Any) -> str:
 
 GENERATED = {
     "vocabulary": vocabulary_table,
-    "optimizers": optimizers,
+    "optimizers": partial(optimizers, EVIDENCE),
+    "optimizers-without-warm-up": partial(optimizers, EARLIER),
     "optimizer-cards": optimizer_cards,
     "objective-cards": objective_cards,
 }

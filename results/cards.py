@@ -1,8 +1,8 @@
 """Rule cards: what to know of an optimizer before one uses it, made from a comparison.
 
-`python -m rulesmith.results.cards COMPARISON.json ...`, with what `rulesmith compare --json` wrote, writes those of all
-published optimizers, each from the first comparison that has it, and the first comparison itself, without its bulk, to
-`results/evidence`. A card is evidence: `rulesmith show` shows it, and exported files carry it.
+`python -m rulesmith.results.cards COMPARISON.json LOOKS`, with what `rulesmith compare --json` wrote and how often its
+tasks were looked at by now, writes the cards of the published optimizers that it judged, and the comparison itself,
+without its bulk, to `results/evidence`. A card is evidence: `rulesmith show` shows it, and exported files carry it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from ..programs.rule import START, Rule
 from .layout import rate_words
 from .statistics import Estimate
 
-LOOKS = {"held-out": 1}
-"""How often the tasks of a claim were looked at: a rule that was chosen by their results needs fresh ones."""
-
-
 EVIDENCE = Path(__file__).parent / "evidence" / "optimizers.json"
+"""The newest claim about published optimizers."""
+EARLIER = EVIDENCE.with_name("optimizers-without-warm-up.json")
+"""The claim before it, about more of them, in trainings that began at the full learning rate."""
+UNJUDGED = {"judged": "not yet on tasks that no search saw"}
+"""The card of a rule that no comparison judged."""
 _BULK = ("tuning", "whole")
 """What a comparison holds of each optimizer and task that the evidence does not."""
 
 
-def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
+def card(rule: Rule, found: Mapping[str, Any], looks: int) -> dict[str, Any]:
     """Return a rule's card, facts by what they say.
 
     Args:
         rule: the rule.
-        comparisons: as `Comparison.to_dict` returns them; the first that has the rule counts.
+        found: a comparison that judged it, as `Comparison.to_dict` returns it.
+        looks: how often the comparison's tasks were looked at by now, this time included; a rule that was chosen by
+            earlier results on them needs fresh ones.
     """
-    found = next((each for each in comparisons if rule.name in each["rules"]), None)
-    if found is None:
-        return {"judged": "not yet on tasks that no search saw"}
     judged, pilot = found["rules"][rule.name], bool(found["too_few"])
     rows = [row for row in judged["tasks"] if row["task"] in found["claimed"]]
     names = [row["task"] for row in rows]
@@ -74,8 +74,8 @@ def card(rule: Rule, *comparisons: Mapping[str, Any]) -> dict[str, Any]:
         "bytes of state a weight": round(float(np.median([row["state_bytes"] for row in rows])), 1),
         "step time / AdamW's": round(float(np.median([r["step_seconds"] / r["adamw_seconds"] for r in rows])), 2),
         "judged on": f"{counted(len(rows), 'task')} of {counted(sets, 'data set')}, batches of {batches[0]} to "
-        f"{batches[-1]}, {counted(found['trials'], 'setting')} and {counted(found['seeds'], 'seed')} each",
-        "looks at these tasks": LOOKS["held-out"],
+        f"{batches[-1]}, {counted(found['trials'], 'setting')} and {counted(found['seeds'], 'seed')} each, trained with a warm-up",
+        "looks at these tasks": looks,
     }
 
 
@@ -119,14 +119,18 @@ def shortened(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "rules": rules}
 
 
-def write_cards(*paths: Path) -> None:
-    """Write the cards of all published optimizers."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    made = {name: card(rule_file.find_optimizer(name), *found) for name in rule_file.published()}
+def write_cards(found: Mapping[str, Any], looks: int) -> None:
+    """Write the cards of the published optimizers that a comparison judged; those of others stay as they are."""
+    known = rule_file.cards()
+    made = {}
+    for name in rule_file.published():
+        judged = name in found["rules"]
+        made[name] = card(rule_file.find_optimizer(name), found, looks) if judged else known.get(name, UNJUDGED)
     rule_file.write_text(rule_file.PUBLISHED / "cards.json", json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    given = [Path(name) for name in sys.argv[1:]]
-    write_cards(*given)
-    rule_file.write_text(EVIDENCE, json.dumps(shortened(json.loads(given[0].read_text(encoding="utf-8")))) + "\n")
+    path, looks = sys.argv[1:]
+    comparison = json.loads(Path(path).read_text(encoding="utf-8"))
+    write_cards(comparison, int(looks))
+    rule_file.write_text(EVIDENCE, json.dumps(shortened(comparison)) + "\n")

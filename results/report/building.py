@@ -16,6 +16,7 @@ from ...programs.rule import START, Rule
 from ...search.method import Method
 from ...search.runs import load, open_store
 from ...search.store import holds_run, state_of
+from ..cards import EARLIER, EVIDENCE
 from ..comparison import renamed
 from ..layout import fact_words, rate_words
 from ..standing import UNKNOWN, Conclusion, Standing, rule_mark, verdict_of
@@ -27,8 +28,6 @@ from .measured import known_measures, measured_sections
 from .networks import DRIFT, drift_parts
 from .reading import reading_of
 
-_EVIDENCE = rule_file.PUBLISHED.parent / "evidence" / "optimizers.json"
-"""The comparison that judged the published optimizers."""
 REFRESH = 5.0
 """Seconds after which the page of a run that goes on looks for a newer one."""
 
@@ -203,12 +202,12 @@ def _of_rule(rule: Rule | Objective, given: dict[str, Any] | None) -> Report:
 
 
 def _shipped(rule: Rule | Objective) -> dict[str, Any] | None:
-    """Return the comparison that ships with rulesmith and has a published optimizer; None if there is none."""
+    """Return the newest comparison that ships with rulesmith and has a published optimizer; None if there is none."""
     published = rule_file.published()
     if isinstance(rule, Objective) or rule.name not in published or rule_file.find_optimizer(rule.name) != rule:
         return None
-    found = read_comparison(_EVIDENCE)
-    return found if rule.name in found["rules"] else None
+    judged = (read_comparison(path) for path in (EVIDENCE, EARLIER))
+    return next((found for found in judged if rule.name in found["rules"]), None)
 
 
 def _alone(found: dict[str, Any], name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rulesmith.envs.tasks.family import family_of
 from rulesmith.envs.tasks.music import HELD, LOWEST, REST, chorales, voices
 from rulesmith.envs.tasks.sources import check_digest, folder_of
 from rulesmith.meta.baselines import BASELINES
-from rulesmith.programs.rule_file import PUBLISHED
+from rulesmith.results.cards import EARLIER, EVIDENCE
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if "-2k" in n else pytest.mark.slow) for n in tasks()])
@@ -59,8 +59,9 @@ def test_a_task_of_a_claim_has_many_predictions_to_test(name):
     assert predictions >= 2_000
 
 
-def test_chance_does_not_decide_claims():
-    found = json.loads((PUBLISHED.parent / "evidence" / "optimizers.json").read_text())
+@pytest.mark.parametrize("evidence", [EVIDENCE, EARLIER], ids=lambda path: path.stem)
+def test_chance_does_not_decide_claims(evidence):
+    found = json.loads(evidence.read_text())
     noise = {row["task"]: np.std(np.log(row["losses"]), ddof=1) for row in found["rules"]["adamw"]["tasks"]}
     assert found["claimed"] == [name for name, of_task in noise.items() if of_task < 0.03]
     assert len(found["claimed"]) >= 8

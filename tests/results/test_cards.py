@@ -34,7 +34,7 @@ def comparison():
 
 
 def test_a_card_says_what_a_comparison_found():
-    made = cards.card(load("lion"), comparison())
+    made = cards.card(load("lion"), comparison(), 2)
     assert made[START] == 0.057  # of the largest networks
     assert made["learning rates within 5% of the best"] == "0.01 to 0.1"
     assert made["other settings, medians"] == "b 0.7"
@@ -42,12 +42,15 @@ def test_a_card_says_what_a_comparison_found():
     assert made["with ten times as many weights"] == "+10.0% [+0.0%, +20.0%]"
     assert made["worst on"] == "topics-mlp-20k, 1.500 of AdamW's loss"
     assert made["step time / AdamW's"] == 2.0
-    assert made["judged on"] == "2 tasks of 2 data sets, batches of 32 to 64, 64 settings and 3 seeds each"
-    assert "judged" in cards.card(load("sgd"), comparison())
+    assert (
+        made["judged on"]
+        == "2 tasks of 2 data sets, batches of 32 to 64, 64 settings and 3 seeds each, a warm-up in all trainings"
+    )
+    assert made["looks at these tasks"] == 2
 
 
 def test_the_card_from_a_pilot_has_no_interval():
-    made = cards.card(load("lion"), {**comparison(), "too_few": "7 of 8 tasks"})
+    made = cards.card(load("lion"), {**comparison(), "too_few": "7 of 8 tasks"}, 1)
     assert made["loss / tuned AdamW's"] == made["loss / tuned AdamW's, up to 5k weights"] == "0.900"
     assert made["with ten times as many weights"] == "+10.0%"
     assert made["a pilot"] == "it has 7 of 8 tasks: too few to say which is better"
@@ -59,10 +62,9 @@ def published(tmp_path, monkeypatch):
     for path in rule_file.PUBLISHED.glob("*.toml"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(rule_file, "PUBLISHED", tmp_path)
-    (tmp_path / "cards.json").write_text("{}")
-    (tmp_path / "found.json").write_text(json.dumps(comparison()))
+    (tmp_path / "cards.json").write_text(json.dumps({"nadamw": {"judged on": "other tasks"}}))
     rule_file.cards.cache_clear()
-    cards.write_cards(tmp_path / "found.json")
+    cards.write_cards(comparison(), 1)
     rule_file.cards.cache_clear()
     yield tmp_path
     rule_file.cards.cache_clear()
@@ -73,4 +75,7 @@ def test_a_published_rule_carries_its_card(published):
     assert rule.evidence[START] == 0.057
     assert f"{START}: 0.057" in rule.to_source()
     assert START in rule_file.dumps(rule)
-    assert set(json.loads((published / "cards.json").read_text())) == set(rule_file.published())
+    made = json.loads((published / "cards.json").read_text())
+    assert set(made) == set(rule_file.published())
+    assert made["nadamw"] == {"judged on": "other tasks"}  # this comparison did not judge it
+    assert made["sgd"] == cards.UNJUDGED
