@@ -74,7 +74,8 @@ def card(rule: Rule, found: Mapping[str, Any], looks: int) -> dict[str, Any]:
         "bytes of state a weight": round(float(np.median([row["state_bytes"] for row in rows])), 1),
         "step time / AdamW's": round(float(np.median([r["step_seconds"] / r["adamw_seconds"] for r in rows])), 2),
         "judged on": f"{counted(len(rows), 'task')} of {counted(sets, 'data set')}, batches of {batches[0]} to "
-        f"{batches[-1]}, {counted(found['trials'], 'setting')} and {counted(found['seeds'], 'seed')} each, trained with a warm-up",
+        f"{batches[-1]}, {counted(found['trials'], 'setting')} and {counted(found['seeds'], 'seed')} each, "
+        "trained with a warm-up",
         "looks at these tasks": looks,
     }
 
