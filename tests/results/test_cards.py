@@ -44,7 +44,7 @@ def test_a_card_says_what_a_comparison_found():
     assert made["step time / AdamW's"] == 2.0
     assert (
         made["judged on"]
-        == "2 tasks of 2 data sets, batches of 32 to 64, 64 settings and 3 seeds each, a warm-up in all trainings"
+        == "2 tasks of 2 data sets, batches of 32 to 64, 64 settings and 3 seeds each, trained with a warm-up"
     )
     assert made["looks at these tasks"] == 2
 
