@@ -202,11 +202,13 @@ def fact_words(value: Any, name: str = "") -> str:
 
     >>> fact_words({"up to 5k weights": 0.0772995}, "best_learning_rates")
     'up to 5k weights: 0.077'
+    >>> fact_words([4.2, 0.33333])
+    '4.2, 0.3333'
     """
     rate = "learning rate" in name.replace("_", " ")
     match value:
         case float():
-            return rate_words(value) if rate else f"{value:.4f}"
+            return rate_words(value) if rate else f"{value:.4f}".rstrip("0").rstrip(".")
         case Mapping():
             return "\n".join(f"{key}: {fact_words(each, name if rate else str(key))}" for key, each in value.items())
         case [str(), *_]:
