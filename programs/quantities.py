@@ -22,3 +22,15 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / {'days': 86400, 'hours': 3600, 'minutes': 60}[unit]:.1f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+def pace(per_second: float, what: str = "") -> str:
+    """Return how many come in a second, or in a minute or an hour where that is less than two.
+
+    >>> pace(28.2), pace(0.4, " programs"), pace(0.001)
+    ('28/s', '24 programs/min', '4/h')
+    """
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 2:
+            return f"{per_second * seconds:.0f}{what}/{unit}"
+    return f"{per_second * 3600:.0f}{what}/h"

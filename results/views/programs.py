@@ -18,7 +18,7 @@ from rich.text import Text
 from ...programs import Program
 from ...programs.parts import Programs
 from ...programs.program import Operand
-from ...programs.quantities import counted
+from ...programs.quantities import counted, pace
 from ...programs.rule import START
 from ...search.archive import Entry, merge
 from ...search.engine import Record
@@ -141,7 +141,7 @@ class ProgramDisplay(Display):
         archive = self.archive or ()
         found = self._figure(archive[0].fitness) if archive else None
         best = f"best {found.name} {found.value:.4f}" if found else "best none yet"
-        return f"{self._budget(record, now)}, {self._rate(now):.0f}/s, {self._shares()}; {best}"
+        return f"{self._budget(record, now)}, {pace(self._rate(now))}, {self._shares()}; {best}"
 
     def _figure(self, fitness: float) -> Figure:
         return figure_of(self.config, fitness)
@@ -157,7 +157,7 @@ class ProgramDisplay(Display):
             best = family.best
             value = f"{self._figure(best.fitness).value:.4f}"
             table.add_row(value, str(family.count), str(best.candidate.length), str(best.candidate.index))
-        head = f"{self._budget(record, now)}   {self._rate(now):.0f} programs/s   {self._shares()}"
+        head = f"{self._budget(record, now)}   {pace(self._rate(now), ' programs')}   {self._shares()}"
         body: list[Any] = [Text(head), Text(), table]
         if archive:
             body += [Text(), Text(archive[0].candidate.programs.simplified().to_text().rstrip(), style="cyan")]
@@ -232,7 +232,7 @@ def run_text(store: ProgramStore) -> Group:
     named = tasks_of(config) or ("the rule's own",)
     facts = (
         f"{where} {', '.join(named)}; {counted(counts['programs'], 'program')} in {seconds / 60:.1f} minutes "
-        f"({rate:.0f}/s with {counts['invalid']:,} invalid ones); {counts['evaluated']:,} trained, "
+        f"({pace(rate)} with {counts['invalid']:,} invalid ones); {counts['evaluated']:,} trained, "
         f"{counts['cached']:,} known already"
     )
     parts: list[Any] = [head, Text(facts)]
