@@ -14,7 +14,7 @@ from ..programs.quantities import counted
 from .comparison import Comparison, result_words
 from .layout import careful, table
 from .objective_comparison import LEAD, ObjectiveComparison
-from .optimizer_comparison import PROFILE, OptimizerComparison
+from .optimizer_comparison import PROFILE, YARDSTICKS, OptimizerComparison
 
 
 def comparison_text(found: Comparison) -> Group:
@@ -127,9 +127,11 @@ def _overall(found: Comparison, what: str, more: Mapping[str, Callable[[str], st
 def _envelope(found: OptimizerComparison) -> Table:
     best = found.best_baselines()
     counts = ", ".join(f"{name} {best.count(name)}" for name in dict.fromkeys(best))
-    rows = table(f"loss / that of the best baseline on each task ({counts})", "")
+    others = [name for name in YARDSTICKS if name != found.baseline]
+    rows = table("loss / that of", f"the best baseline on each task ({counts})", *others)
     for name in found.contestants:
-        rows.add_row(name, found.words(found.against_envelope(name)))
+        told = ["1 by definition" if name == other else found.words(found.against(name, other)) for other in others]
+        rows.add_row(name, found.words(found.against_envelope(name)), *told)
     return rows
 
 

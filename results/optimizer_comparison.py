@@ -75,7 +75,11 @@ class OptimizerComparison(Comparison):
 
     def estimate(self, name: str, tasks: Sequence[int] | None = None) -> statistics.Estimate:
         """Return the interquartile mean of the loss relative to tuned AdamW's, with its interval."""
-        return statistics.relative(self.losses(name, tasks), self.losses(self.baseline, tasks))
+        return self.against(name, self.baseline, tasks)
+
+    def against(self, name: str, other: str, tasks: Sequence[int] | None = None) -> statistics.Estimate:
+        """Return the interquartile mean of the loss relative to that of another contestant, with its interval."""
+        return statistics.relative(self.losses(name, tasks), self.losses(other, tasks))
 
     def improvement(self, name: str) -> statistics.Estimate:
         """Return the probability that a run ends with a smaller loss than one of AdamW's on the same task."""
@@ -201,6 +205,16 @@ class OptimizerComparison(Comparison):
                 return i / len(curve)
         return None
 
+    def _against_yardsticks(self, name: str) -> dict[str, Any]:
+        """Return the losses over those of the best baseline on each task, and over each other's by size, as data."""
+        places = {"all": None, **self.scales()}
+        others = {
+            other: {label: self.against(name, other, tasks)._asdict() for label, tasks in places.items()}
+            for other in YARDSTICKS
+            if other not in (name, self.baseline)
+        }
+        return {"against_best_baseline": self.against_envelope(name)._asdict(), "against": others}
+
     def more_facts(self) -> dict[str, Any]:
         """See `Comparison.more_facts`."""
         rules = {}
@@ -213,7 +227,7 @@ class OptimizerComparison(Comparison):
             rules[name] = {
                 "interquartile_mean": self.estimate(name)._asdict(),
                 "expected_best": {str(n): best._asdict() for n, best in self.expected_best(name).items()},
-                **({"against_best_baseline": self.against_envelope(name)._asdict()} if self.has_envelope else {}),
+                **(self._against_yardsticks(name) if self.has_envelope else {}),
                 **({"slope_by_tenfold_size": slope._asdict()} if (slope := self.slope(name)) else {}),
                 "best_learning_rates": self.best_rates(name),
                 "improvement_over_adamw": self.improvement(name)._asdict(),

@@ -140,7 +140,13 @@ def test_a_claim_is_made_against_the_best_baseline_on_each_task():
     assert last.startswith(
         "mine is worse than the best of AdamW, NAdamW and Muon on each task: its loss is 1.2% larger"
     )
-    assert "against_best_baseline" in made.to_dict()["rules"]["mine"]
+    assert made.against("mine", "muon").value == pytest.approx((0.9 / 0.6 + 0.9 / 1.2) / 2)
+    kept = made.to_dict()["rules"]
+    assert "against_best_baseline" in kept["mine"]
+    sizes = ["all", "up to 5k weights"]
+    assert {name: list(of) for name, of in kept["mine"]["against"].items()} == {"nadamw": sizes, "muon": sizes}
+    assert list(kept["muon"]["against"]) == ["nadamw"]
+    assert "loss / that of" in text_of(comparison_text(made))
 
 
 @pytest.mark.slow
