@@ -144,7 +144,8 @@ def expected_best(
     """Return, for n = 1, 2, 4, ... settings, the smallest of their losses to be expected, a geometric mean over tasks.
 
     The expectation is over which n of the settings are drawn, without replacement (Dodge et al. 2019); the bootstrap of
-    the interval draws the settings anew. A loss that is not finite counts as the worst finite one of its task.
+    the interval draws the settings anew, and its bias is taken out: where settings are drawn twice, fewer are left, and
+    the best of them is worse. A loss that is not finite counts as the worst finite one of its task.
 
     Args:
         losses: of all settings, above 0; those of each task in a unit of its own.
@@ -160,8 +161,9 @@ def expected_best(
     found = {}
     for n in (2**i for i in range(count.bit_length())):
         smallest = special.comb(count - ranks - 1, n - 1) / special.comb(count, n)  # chance of each rank to be the best
-        mean, means = (np.exp(np.log(np.sort(x, axis=-1) @ smallest).mean(axis=-1)) for x in (values, resampled))
-        found[n] = Estimate(float(mean), *(float(x) for x in np.quantile(means, (0.025, 0.975))))
+        mean, means = (np.log(np.sort(x, axis=-1) @ smallest).mean(axis=-1) for x in (values, resampled))
+        ends = np.quantile(means - means.mean(), (0.025, 0.975))
+        found[n] = Estimate(*(float(np.exp(mean + end)) for end in (0.0, *ends)))
     return found
 
 
