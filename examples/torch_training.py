@@ -17,7 +17,7 @@ model = nn.Sequential(
     *(nn.Flatten(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 10)),
 )
 # Instead of torch.optim.AdamW(model.parameters(), lr=1e-3):
-optimizer = rulesmith.load("root-momentum").to_torch(model.parameters(), lr=0.1)
+optimizer = rulesmith.load("nadamw").to_torch(model.parameters(), lr=1e-2)
 scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=200)
 
 for step in range(200):

@@ -34,6 +34,12 @@ OPTAX = {
     "lion": (ALL, lambda: optax.lion(LR)),
     "adafactor": (PLAIN, lambda: optax.adafactor(LR, min_dim_size_to_factor=1)),
     "muon": (PLAIN, lambda: optax.contrib.muon(LR)),
+    "easy-muon": (
+        PLAIN,
+        lambda: optax.contrib.muon(
+            LR, beta=0.8, weight_decay=0.04, adam_b1=0.85, adam_b2=0.97, adam_learning_rate=0.7 * LR
+        ),
+    ),
     "amsgrad": (ALL, lambda: optax.amsgrad(LR)),
     "yogi": (ALL, lambda: optax.yogi(LR)),
     "radam": (ALL, lambda: optax.radam(LR)),
@@ -70,9 +76,10 @@ def test_against_optax(name):
 
 
 def test_hyperparameters_are_called_as_optax_calls_them():
-    optax_names = {"signsgd": "sign_sgd", "momentum": "sgd", "nesterov": "sgd"}
+    optax_names = {"signsgd": "sign_sgd", "momentum": "sgd", "nesterov": "sgd", "easy-muon": "muon"}
     for name in OPTAX:
-        function = getattr(optax, optax_names.get(name, name), None) or getattr(optax.contrib, name)
+        called = optax_names.get(name, name)
+        function = getattr(optax, called, None) or getattr(optax.contrib, called)
         theirs = {*inspect.signature(function).parameters, *inspect.signature(optax.scale_by_yogi).parameters}
         assert set(load(name).hyperparameters) - {"adam_ratio"} <= theirs, name  # optax takes two learning rates
 
