@@ -41,11 +41,11 @@ class Exam:
         self._rule = {name: array[None] for name, array in rule.arrays.items()}
 
     def __call__(self, seed: int) -> dict[str, Any]:
-        """Return what the last policy returns, and the policies before it, by twentieth of the training."""
+        """Return what the last policy returns, and those before it by twentieth of the training; None if none ended."""
         lives = draw_lifetimes(self._env, (self._updates, self._updates), (1, 1), jax.random.key(seed))
         one = jax.tree.map(lambda x: x[0], lives)
         life = self._run(self._rule, Trials(np.zeros(1, np.int32), one.updates, one.keys, one.params, self._hyper))
-        course = [round(float(found), 2) for found in life.returns[0]]
+        course = [None if np.isnan(found) else round(float(found), 2) for found in life.returns[0]]
         return {"last policy": round(float(life.final[0]), 2), "by twentieth": course}
 
 
