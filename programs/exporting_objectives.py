@@ -42,7 +42,14 @@ def objective_source(objective: Objective) -> str:
     arguments = ["apply", "*", "total_updates", "steps_per_update=1"]
     if objective.kind == "lpg":
         imports = [*imports[:2], "from pathlib import Path", *imports[2:], "from safetensors.numpy import load_file"]
-        functions += [lpg.lpg_targets, lpg.lpg_loss, transforms.check_fields, transforms.lpg_gradient]
+        functions += [
+            lpg.gru_step,
+            lpg.gru_states,
+            lpg.lpg_targets,
+            lpg.lpg_loss,
+            transforms.check_fields,
+            transforms.lpg_gradient,
+        ]
         arguments += ["gamma=0.99", "prediction_weight=0.5"]
         texts.append('ARRAYS = load_file(Path(__file__).with_suffix(".safetensors"))\n')
         gradient = f"lpg_gradient(ARRAYS, apply, gamma, prediction_weight, masked={objective.masked})"

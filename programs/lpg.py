@@ -13,7 +13,36 @@ import jax.numpy as jnp
 from .policies import log_probability, widened
 
 
-def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progress, total, masked=False):
+def gru_step(parameters, h, x):
+    """A GRU's next state (batch, h) from the last and an input (batch, inputs), and (reset, keep, own, new).
+
+    The next state is ``(1 - keep) new + keep h``, where ``new = tanh(drive + reset own)``; drive is linear in the input
+    and own in h.
+    """
+    size = h.shape[-1]
+    drive = x @ parameters["input"] + parameters["input_bias"]
+    recurrent = h @ parameters["hidden"]
+    reset, keep = jnp.split(jax.nn.sigmoid(drive[:, : 2 * size] + recurrent[:, : 2 * size]), 2, axis=-1)
+    own = recurrent[:, 2 * size :] + parameters["hidden_bias"]
+    new = jnp.tanh(drive[:, 2 * size :] + reset * own)
+    return (1.0 - keep) * new + keep * h, (reset, keep, own, new)
+
+
+def gru_states(parameters, x, ended):
+    """A GRU's states (time, workers, h), backwards over inputs (time, workers, inputs); it forgets where one ended."""
+
+    def step(h, row):
+        x, over = row
+        h, _ = gru_step(parameters, h * (1.0 - over)[:, None], x)
+        return h, h
+
+    nothing = jnp.zeros((x.shape[1], parameters["hidden"].shape[0]))
+    return jax.lax.scan(step, nothing, (x, ended), reverse=True)[1]
+
+
+def lpg_targets(
+    parameters, reward, done, gamma, probability, y, y_last, progress, total, masked=False, recurrence=gru_states
+):
     """What the rule wants: how much more of each action, (time, workers), and predictions (time, workers, classes).
 
     Args:
@@ -29,8 +58,8 @@ def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progres
         total: N, updates of the lifetime, of which they see the logarithm.
         masked: whether the embedding of y after an episode's end is zero, as published; else it is the next episode's
             first.
+        recurrence: computes what `gru_states` does.
     """
-    size = parameters["hidden"].shape[0]
     embedded = jax.nn.relu(jnp.concatenate([y, y_last[None]]) @ parameters["embed"] + parameters["embed_bias"])
     ended = done.astype(reward.dtype)
     columns = [reward, ended, jnp.full_like(reward, gamma), probability]
@@ -38,18 +67,7 @@ def lpg_targets(parameters, reward, done, gamma, probability, y, y_last, progres
         columns += [jnp.full_like(reward, progress), jnp.full_like(reward, jnp.log(total))]
     after = embedded[1:] * (1.0 - ended)[..., None] if masked else embedded[1:]
     x = jnp.concatenate([jnp.stack(columns, axis=-1), embedded[:-1], after], axis=-1)
-    driven = x @ parameters["input"] + parameters["input_bias"]
-
-    def step(h, row):
-        drive, over = row
-        h = h * (1.0 - over)[:, None]
-        own = h @ parameters["hidden"]
-        reset, keep = jnp.split(jax.nn.sigmoid(drive[:, : 2 * size] + own[:, : 2 * size]), 2, axis=-1)
-        new = jnp.tanh(drive[:, 2 * size :] + reset * (own[:, 2 * size :] + parameters["hidden_bias"]))
-        h = (1.0 - keep) * new + keep * h
-        return h, h
-
-    _, states = jax.lax.scan(step, jnp.zeros((reward.shape[1], size)), (driven, ended), reverse=True)
+    states = recurrence(parameters, x, ended)
     return (states @ parameters["action"])[..., 0], jax.nn.softmax(states @ parameters["prediction"])
 
 

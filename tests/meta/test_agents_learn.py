@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from rulesmith import Program, load
 from rulesmith.envs.registry import make
 from rulesmith.envs.rollout import Trajectory
+from rulesmith.meta import gru_gradient
 from rulesmith.meta.advantages import generalized_advantages
 from rulesmith.meta.drift_learner import DriftLearner, DriftSettings, Hyper
 from rulesmith.meta.learners import learner_for
 from rulesmith.meta.lifetime import live
 from rulesmith.meta.lpg_learner import LpgLearner, LpgSettings
 from rulesmith.meta.normalization import Moments, discounted
+from rulesmith.programs import lpg
 from rulesmith.programs.drift import drift_loss, drift_slope, learned_drift
 from rulesmith.programs.lpg import lpg_loss, lpg_targets
 from rulesmith.programs.objective import Objective, Shapes
@@ -163,6 +165,33 @@ def test_lpgs_net_is_a_gru_run_backwards_that_forgets_at_ends(timed, masked):
         h, out = cell.apply({"params": params}, h, x)
         np.testing.assert_allclose(more[t], (out @ arrays["action"])[:, 0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(target[t], jax.nn.softmax(out @ arrays["prediction"]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_the_written_gradient_of_lpgs_net_is_the_automatic_one(timed):
+    arrays = Shapes.lpg(timed=timed, hidden=16).draw(0, 1.0)
+    arrays = {name: jnp.stack([x, 0.5 * x]) for name, x in arrays.items()}
+    inputs = [lpg_inputs(seed) for seed in range(2)]
+    reward, done, _, probability, y, y_last = (jnp.stack(x) for x in zip(*inputs, strict=True))
+
+    def worth(states, arrays, reward, done, probability, y, y_last):
+        more, target = lpg_targets(
+            arrays, reward, done, 0.99, probability, y, y_last, 0.25, 40.0, masked=True, recurrence=states
+        )
+        return jnp.sum(jnp.sin(more)) + jnp.sum(target**3)
+
+    with jax.enable_x64(True):
+        wide = jax.tree.map(
+            lambda x: x if x.dtype == bool else jnp.asarray(np.asarray(x), jnp.float64),
+            (arrays, reward, done, probability, y, y_last),
+        )
+        found, wanted = (
+            jax.vmap(jax.grad(functools.partial(worth, states), argnums=(0, 3, 4, 5)))(*wide)
+            for states in (gru_gradient.gru_states, lpg.gru_states)
+        )
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        assert np.abs(b).max() > 1e-3
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_lpgs_gradient_is_that_of_finite_differences():
