@@ -197,7 +197,12 @@ def main(options: Options) -> None:
         arrays=arrays,
         description="LPG's net, taught to be an actor-critic whose values are what y stands for",
         agent={**PUBLISHED_FORM, "workers": 16},
-        provenance={"origin": "rulesmith", "method": "supervised on synthetic rollouts", "seed": options.seed},
+        provenance={
+            "origin": "rulesmith",
+            "method": "supervised on synthetic rollouts",
+            "seed": options.seed,
+            "command": f"python benchmarks/lpg_actor_critic.py --out {options.out.name}",
+        },
     )
     rule_file.write(rule, options.out)
     for levels in options.levels:

@@ -134,6 +134,23 @@ PRESETS = {
         ),
         60.0,
     ),
+    # What found rules as good as A2C in mazes too; see `lpg-clipped`.
+    "actor-critic": Preset(
+        CurriculumSearch(
+            levels="mixed",
+            score="random",
+            updates=(20, 250),
+            agents=32,
+            init="lpg-actor-critic",
+            agent=_FEW,
+            meta=MetaSettings(updates=20, scale="clipped"),
+            learning_rate=3e-4,
+            chunk=2,
+            probe=25,
+            held_out=32,
+        ),
+        50.0,
+    ),
     "paper": Preset(
         CurriculumSearch(
             es=EsSettings(population=512, sigma=0.1, learning_rate=0.01, learning_rate_decay=0.999, ranks="pairwise")
