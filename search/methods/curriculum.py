@@ -145,7 +145,7 @@ PRESETS = {
             agent=_FEW,
             meta=MetaSettings(updates=20, scale="clipped"),
             learning_rate=3e-4,
-            chunk=2,
+            chunk=8,
             probe=25,
             held_out=32,
         ),
