@@ -24,6 +24,7 @@ from rulesmith.search.methods.curriculum import (
     antagonist_of,
     environment_of_levels,
     parts_of,
+    start_of,
 )
 from rulesmith.search.problems.probed import Probed
 from rulesmith.search.problems.yardsticks import Antagonist, optimal_yardstick
@@ -43,6 +44,17 @@ CONFIG = CurriculumSearch(
     probe=3,
     held_out=4,
 )
+
+
+def test_the_preset_that_starts_from_an_actor_critic_keeps_how_that_net_sees_rollouts():
+    config = METHOD.preset("actor-critic").config
+    METHOD.check(config)
+    start, taught = start_of(config), load("lpg-actor-critic")
+    assert start.masked
+    assert dict(start.agent) == dict(taught.agent)
+    assert start.digest() == taught.digest()
+    with pytest.raises(RulesmithError, match="knows how much time is left"):
+        METHOD.check(METHOD.preset("actor-critic", "ta-lpg").config)
 
 
 @pytest.fixture(scope="module")
