@@ -16,7 +16,7 @@ from ..programs import lpg
 _OWN = ("input", "input_bias", "hidden", "hidden_bias")
 
 
-def gru_states(
+def differentiable_gru_states(
     parameters: dict[str, Array], x: Float32[Array, "time workers inputs"], ended: Float32[Array, "time workers"]
 ) -> Float32[Array, "time workers h"]:
     """Return what `lpg.gru_states` does. Differentiable once, backwards, in the parameters and in x."""

@@ -15,7 +15,7 @@ from ..envs.rollout import Episodes, Policy, Trajectory, WorkerStates, rollout
 from ..programs.lpg import lpg_loss, lpg_targets
 from ..programs.policies import entropy, log_probability
 from .agents import agent_for, bounded, sample
-from .gru_gradient import gru_states
+from .gru_gradient import differentiable_gru_states
 from .lifetime import Clock
 
 
@@ -137,7 +137,7 @@ class LpgLearner:
             clock.progress,
             clock.total,
             self.settings.mask_ends,
-            gru_states,
+            differentiable_gru_states,
         )
         more, target = map(_flat, wanted)
         weight = self.settings.prediction_weight
