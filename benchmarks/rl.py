@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 STEPS = 524_288
 GAMES = ("CartPole-v1", "Breakout-MinAtar")
 
@@ -213,6 +215,40 @@ def lpg():
     )
 
 
+def recurrence():
+    """The gradient of LPG's recurrent net as it is written out, against the automatic one; core-seconds, by turns."""
+    import jax
+    import jax.numpy as jnp
+    from rulesmith.meta.gru_gradient import differentiable_gru_states
+    from rulesmith.programs.lpg import gru_states
+    from rulesmith.programs.objective import Shapes
+
+    def runs(states, arrays, x, ended, repeats):
+        def worth(arrays, x):
+            return jnp.square(jax.vmap(states, (None, 0, 0))(arrays, x, ended)).sum()
+
+        for function in (worth, jax.grad(worth, argnums=(0, 1))):
+            yield jax.jit(lambda f=function: jax.lax.map(lambda i: f(arrays, x + 1e-3 * i), jnp.arange(float(repeats))))
+
+    for workers, hidden, repeats in ((16, 64, 40), (64, 256, 5)):
+        arrays = Shapes.lpg(timed=False, hidden=hidden).draw(0, 1.0)
+        x = jax.random.normal(jax.random.key(0), (4, 20, workers, len(arrays["input"])))
+        ended = (jax.random.uniform(jax.random.key(1), x.shape[:-1]) < 0.05) * 1.0
+        every = [run for way in (differentiable_gru_states, gru_states) for run in runs(way, arrays, x, ended, repeats)]
+        turns = []
+        for _ in range(6):
+            for run in every:
+                began = time.process_time()
+                jax.block_until_ready(run())
+                turns.append(time.process_time() - began)
+        rows = np.reshape(turns, (6, 2, 2))[1:].min(axis=0)  # the first turn compiles
+        print(
+            f"{workers} workers, GRU {hidden}: states {rows[0, 0]:.3f} s; with the gradient written out "
+            f"{rows[0, 1]:.3f} s, automatic {rows[1, 1]:.3f} s: {rows[1, 1] / rows[0, 1]:.2f} times",
+            flush=True,
+        )
+
+
 def ta_lpg():
     """TA-LPG by evolution strategies: 8 candidates, 16 workers, GRU 256, levels `all`, lives of 25 to 50 updates."""
     from dataclasses import replace
@@ -261,7 +297,7 @@ def memory():
     )
 
 
-BENCHMARKS = {f.__name__: f for f in (rejax, population, rollouts, overhead, lpg, ta_lpg, groove, memory)}
+BENCHMARKS = {f.__name__: f for f in (rejax, population, rollouts, overhead, lpg, recurrence, ta_lpg, groove, memory)}
 
 
 def main():

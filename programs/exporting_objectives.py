@@ -43,7 +43,7 @@ def objective_source(objective: Objective) -> str:
     if objective.kind == "lpg":
         imports = [*imports[:2], "from pathlib import Path", *imports[2:], "from safetensors.numpy import load_file"]
         functions += [
-            lpg.gru_step,
+            lpg.gru_steps,
             lpg.gru_states,
             lpg.lpg_targets,
             lpg.lpg_loss,

@@ -13,31 +13,34 @@ import jax.numpy as jnp
 from .policies import log_probability, widened
 
 
-def gru_step(parameters, h, x):
-    """A GRU's next state (batch, h) from the last and an input (batch, inputs), and (reset, keep, own, new).
+def gru_steps(parameters, x, ended):
+    """A GRU's states, backwards over inputs (time, workers, inputs), and what each step began with and computed.
 
-    The next state is ``(1 - keep) new + keep h``, where ``new = tanh(drive + reset own)``; drive is linear in the input
-    and own in h.
+    A step from the state h, which is zero where an episode ended, gives ``(1 - keep) new + keep h``, where
+    ``new = tanh(drive + reset own)``; drive is linear in the input and own in h.
+
+    Returns:
+        the states, and each step's h, (time, workers, h) each; and (reset, keep, own, new), of that shape too.
     """
-    size = h.shape[-1]
-    drive = x @ parameters["input"] + parameters["input_bias"]
-    recurrent = h @ parameters["hidden"]
-    reset, keep = jnp.split(jax.nn.sigmoid(drive[:, : 2 * size] + recurrent[:, : 2 * size]), 2, axis=-1)
-    own = recurrent[:, 2 * size :] + parameters["hidden_bias"]
-    new = jnp.tanh(drive[:, 2 * size :] + reset * own)
-    return (1.0 - keep) * new + keep * h, (reset, keep, own, new)
-
-
-def gru_states(parameters, x, ended):
-    """A GRU's states (time, workers, h), backwards over inputs (time, workers, inputs); it forgets where one ended."""
+    size = parameters["hidden"].shape[0]
 
     def step(h, row):
         x, over = row
-        h, _ = gru_step(parameters, h * (1.0 - over)[:, None], x)
-        return h, h
+        h = h * (1.0 - over)[:, None]
+        drive = x @ parameters["input"] + parameters["input_bias"]
+        recurrent = h @ parameters["hidden"]
+        reset, keep = jnp.split(jax.nn.sigmoid(drive[:, : 2 * size] + recurrent[:, : 2 * size]), 2, axis=-1)
+        own = recurrent[:, 2 * size :] + parameters["hidden_bias"]
+        new = jnp.tanh(drive[:, 2 * size :] + reset * own)
+        after = (1.0 - keep) * new + keep * h
+        return after, (after, h, (reset, keep, own, new))
 
-    nothing = jnp.zeros((x.shape[1], parameters["hidden"].shape[0]))
-    return jax.lax.scan(step, nothing, (x, ended), reverse=True)[1]
+    return jax.lax.scan(step, jnp.zeros((x.shape[1], size)), (x, ended), reverse=True)[1]
+
+
+def gru_states(parameters, x, ended):
+    """The states of `gru_steps` alone."""
+    return gru_steps(parameters, x, ended)[0]
 
 
 def lpg_targets(
